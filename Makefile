@@ -1,0 +1,86 @@
+# Diagonal: every target sets up what it needs. RECIPE= picks a configuration, ARGS= adds flags.
+PYTHON ?= python3
+RECIPE ?= demo
+ARGS ?=
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+TARGET ?= train
+ON ?= local
+PROCESSES ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock format check test test-all bench clean \
+	candidates shards scores filters reshard train eval explore launch demo
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Every stage takes RECIPE=name (default demo) and ARGS='--flag value'; ARGS=--help explains."
+
+demo: .venv/ready ## Real pictures on a local web server to a trained, evaluated CLIP and a report
+	$(RUN) diagonal_eval.demo $(ARGS)
+
+candidates: .venv/ready ## Web pages or URL lists -> candidates/*.parquet
+	$(RUN) diagonal_data.candidates $(RECIPE) $(ARGS)
+
+shards: .venv/ready ## Candidates -> dataset folder of tar shards (on Ray; ARGS=--local without)
+	$(RUN) diagonal_data.shards $(RECIPE) $(ARGS)
+
+scores: .venv/ready ## Dataset x model -> score columns and embeddings
+	$(RUN) diagonal_eval.scores $(RECIPE) $(ARGS)
+
+filters: .venv/ready ## Row tables + recipe -> keep list, funnel, report
+	$(RUN) diagonal_data.filters $(RECIPE) $(ARGS)
+
+reshard: .venv/ready ## Dataset + keep list -> smaller dataset, byte copies
+	$(RUN) diagonal_data.reshard $(RECIPE) $(ARGS)
+
+train: .venv/ready ## Dataset -> run folder
+	$(RUN) diagonal_train $(RECIPE) $(ARGS)
+
+eval: .venv/ready ## Checkpoint x tasks -> results, report
+	$(RUN) diagonal_eval $(RECIPE) $(ARGS)
+
+explore: .venv/ready ## Dataset and model -> a page in the browser
+	$(RUN) diagonal_eval.explore $(RECIPE) $(ARGS)
+
+launch: .venv/ready ## TARGET=train ON=local|torchrun|ray PROCESSES=2 DRY=1: start a stage elsewhere
+	$(RUN) diagonal_infra.launch $(TARGET) --on $(ON) --recipe $(RECIPE) \
+		--processes $(PROCESSES) $(if $(DRY),--dry True) --args $(ARGS)
+
+setup: .venv/ready ## Make .venv with everything in requirements/all.txt
+
+.venv/ready: requirements/all.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else \
+	"error: Diagonal needs Python 3.11 or 3.12; name one with make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/all.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+lock: .venv/ready ## Compile requirements/all.txt from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--output-file requirements/all.txt pyproject.toml
+
+format: .venv/ready ## Format and fix what can be fixed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+check: .venv/ready ## Format, lint and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+
+test: .venv/ready ## The test suite, on two cores
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow and not gpu" $(ARGS)
+
+test-all: .venv/ready ## Slow tests too
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+bench: .venv/ready ## Measure against the peers; results go to benchmarks/results
+	$(BIN)/python benchmarks/engines.py
+
+clean: ## Remove out/ and caches (not .venv)
+	rm -rf out .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,214 @@
+"""Configuration trees of the data commands; recipes.py holds the named choices."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Engine = Literal["native", "img2dataset"]
+ResizeMode = Literal["border", "keep_ratio", "keep_ratio_largest", "center_crop", "no"]
+ImageFormat = Literal["jpg", "png", "webp"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchConfig:
+    """How the network is used: politely and safely by default."""
+
+    user_agent: str = "diagonal/0.1"
+    """Sent with every request; put a contact address in it before fetching other people's sites."""
+    robots_agent: str = "diagonal"
+    """Product token looked up in robots.txt (RFC 9309 §2.2.1)."""
+    respect_robots: bool = True
+    """Ask robots.txt of every host first and leave out what it disallows."""
+    respect_opt_out: bool = True
+    """Leave out images served with an X-Robots-Tag opt-out (noai, noimageai, noindex, …)."""
+    connect_timeout_seconds: float = 5.0
+    """Longest wait for a connection."""
+    timeout_seconds: float = 20.0
+    """Longest time for one URL, redirects and body included."""
+    max_bytes: int = 20 * 2**20
+    """Largest body read; a longer one ends as body_too_large."""
+    max_redirects: int = 5
+    """Redirects followed; each hop is checked like a first request."""
+    max_in_flight: int = 64
+    """Requests in flight in one worker."""
+    max_per_host: int = 8
+    """Requests in flight to one host from one worker."""
+
+    def __post_init__(self) -> None:
+        _require(self.timeout_seconds > 0, "--fetch.timeout-seconds must be above 0")
+        _require(self.max_per_host >= 1, "--fetch.max-per-host must be at least 1")
+        _require(self.max_in_flight >= 1, "--fetch.max-in-flight must be at least 1")
+        _require(self.max_bytes >= 1, "--fetch.max-bytes must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """From bytes as fetched to bytes as stored."""
+
+    resize_mode: ResizeMode = "keep_ratio_largest"
+    """border: fit and pad to a square; keep_ratio: short side; keep_ratio_largest: long side;
+    center_crop: square crop; no: keep the size."""
+    only_if_bigger: bool = True
+    """Never enlarge an image."""
+    format: ImageFormat = "jpg"
+    """Stored image format, and the extension of the tar member."""
+    quality: int = 95
+    """Encoder quality of jpg and webp, 1–100."""
+    max_pixels: int = 89_478_484
+    """Largest width × height that is decoded; read from the header before any pixel."""
+    min_side: int = 8
+    """Smallest side accepted, in pixels: keeps tracking pixels out."""
+    background: tuple[int, int, int] = (255, 255, 255)
+    """RGB under transparent pixels and in the border."""
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.quality <= 100, f"--decode.quality must be 1–100, got {self.quality}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidatesConfig:
+    """Where URL–text pairs come from and where the candidates go."""
+
+    output: str
+    """Folder for part-*.parquet; must be empty or made by the same command."""
+    input: str | None = None
+    """`urls`: Parquet, CSV, TSV or JSONL lists; brace patterns, globs, folders, any fsspec URL."""
+    seeds: tuple[str, ...] = ()
+    """`crawl`: pages to start from; only their hosts and --allow-hosts are visited."""
+    max_pages: int = 10_000
+    """`crawl`: most pages read."""
+    rows_per_part: int = 100_000
+    """Candidates in one Parquet file."""
+    allow_hosts: tuple[str, ...] = ()
+    """HOST or HOST:PORT on loopback or private addresses that may be visited all the same."""
+    fetch: FetchConfig = field(default_factory=FetchConfig)
+    """Network manners of the crawl."""
+    serve: str | None = None
+    """Folder of a small web to serve on loopback while the command runs; made if missing (demo)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsConfig:
+    """Candidates in, dataset folder out."""
+
+    candidates: str
+    """Folder, file or pattern of candidates Parquet."""
+    dataset: str
+    """Dataset folder; a local path or any fsspec URL."""
+    engine: Engine = "native"
+    """Who fetches and decodes; both give the same dataset layout. img2dataset has no per-hop
+    address check and no deadline."""
+    image_size: int = 256
+    """Pixels of the side that --decode.resize-mode speaks of."""
+    samples_per_shard: int = 10_000
+    """Candidates in one shard."""
+    workers: int = 2
+    """Units built at a time: Ray workers, or 1 with --local."""
+    local: bool = False
+    """Build units one after the other in this process, without Ray."""
+    unit_deadline_seconds: float = 3600.0
+    """A unit that takes longer is given up and started again."""
+    allow_hosts: tuple[str, ...] = ()
+    """HOST or HOST:PORT on loopback or private addresses that may be fetched all the same."""
+    fetch: FetchConfig = field(default_factory=FetchConfig)
+    """Network manners."""
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    """Pixels."""
+    serve: str | None = None
+    """Folder of a small web to serve on loopback while the command runs; made if missing (demo)."""
+
+    def __post_init__(self) -> None:
+        _require(self.image_size >= 1, f"--image-size must be at least 1, got {self.image_size}")
+        _require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")
+        _require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionLength:
+    """Caption length in words (split at white space) and characters; 0 is no limit."""
+
+    min_words: int = 0
+    """Fewest words."""
+    max_words: int = 0
+    """Most words."""
+    min_chars: int = 0
+    """Fewest characters."""
+    max_chars: int = 0
+    """Most characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageShape:
+    """Size and shape of the original image; 0 is no limit."""
+
+    min_side: int = 0
+    """Fewest pixels of the shorter side."""
+    max_aspect: float = 0.0
+    """Largest ratio of long to short side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """Which copies are dropped; of equals the largest original stays, then the first."""
+
+    exact: bool = True
+    """Same bytes as fetched (sha256)."""
+    max_hamming: int = 3
+    """Perceptual hashes that differ in at most this many of 64 bits; -1 turns the rule off."""
+
+    def __post_init__(self) -> None:
+        _require(
+            -1 <= self.max_hamming <= 3,
+            f"--duplicates.max-hamming must be -1 to 3, got {self.max_hamming}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldOut:
+    """Rows to keep for evaluation, named by a Parquet list."""
+
+    list: str = ""
+    """Parquet file with a `uid` or a `url` column; empty for none."""
+    columns: tuple[str, ...] = ()
+    """Boolean columns of that file: a row counts if any is true; none given, all rows count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiltersConfig:
+    """Row tables in, keep list and funnel out. Rules apply in the order of the fields."""
+
+    dataset: str
+    """Dataset folder."""
+    name: str
+    """Written to DATASET/filters/NAME."""
+    hold_out: HoldOut = field(default_factory=HoldOut)
+    """Evaluation data."""
+    caption: CaptionLength = field(default_factory=CaptionLength)
+    """Text."""
+    image: ImageShape = field(default_factory=ImageShape)
+    """Pixels."""
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    """Copies."""
+    samples_in_report: int = 12
+    """Pictures shown per reason in report.html."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReshardConfig:
+    """A dataset and a keep list in, a smaller dataset out."""
+
+    dataset: str
+    """Dataset folder to read."""
+    filter: str
+    """Name of the keep list under DATASET/filters."""
+    output: str
+    """Dataset folder to write."""
+    samples_per_shard: int = 10_000
+    """Samples in one new shard."""
+
+    def __post_init__(self) -> None:
+        _require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")

@@ -1,0 +1,168 @@
+"""Fetch and decode with img2dataset's own Downloader and Resizer, behind our unit contract.
+
+For teams that want the field's usual pixels, and as the yardstick for the native engine. URLs and
+robots.txt are judged by our rules first; then img2dataset follows redirects without checking the
+next address, has no total deadline, decodes before it knows the size, and ignores EXIF orientation.
+Its errors are texts; `reason_of` maps them to our closed set.
+"""
+
+import os
+
+# It is read when albumentations is imported, which otherwise asks the internet for a newer version.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import asyncio
+import io
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from img2dataset.downloader import Downloader
+from img2dataset.resizer import Resizer
+from PIL import Image
+
+from diagonal_data.config import ShardsConfig
+from diagonal_data.decode import StoredImage
+from diagonal_data.fetch import Fetcher
+from diagonal_data.outcome import Outcome
+from diagonal_data.phash import phash
+from diagonal_data.schema import Candidate, Reason
+
+OPT_OUTS = ["noai", "noimageai", "noindex", "noimageindex", "noml", "none"]
+ERROR_PATTERNS = (
+    (r"HTTP Error 4\d\d", Reason.HTTP_CLIENT_ERROR),
+    (r"HTTP Error 5\d\d", Reason.HTTP_SERVER_ERROR),
+    (r"infinite loop|HTTP Error 30\d", Reason.TOO_MANY_REDIRECTS),
+    (r"X-Robots-Tag", Reason.OPTED_OUT),
+    (r"timed out", Reason.TIMED_OUT),
+    (r"Name or service not known|name resolution|getaddrinfo", Reason.DNS_FAILED),
+    (r"IncompleteRead", Reason.BODY_INCOMPLETE),
+    (r"urlopen error|Connection|Remote end closed|Errno 104", Reason.CONNECT_FAILED),
+    (r"image too small", Reason.IMAGE_TOO_SMALL),
+    (r"image area too large", Reason.TOO_MANY_PIXELS),
+    (r"!buf.empty|buf.empty", Reason.EMPTY_BODY),
+    (r"Image decoding error", Reason.NOT_AN_IMAGE),
+)
+"""Tried in order; the first match decides, `engine_failed` otherwise."""
+
+
+def fetch_and_decode(candidates: Sequence[Candidate], config: ShardsConfig) -> list[Outcome]:
+    """One outcome per candidate, in order; see `outcome.Engine`."""
+    refused = asyncio.run(_refusals([candidate.url for candidate in candidates], config))
+    admitted = [i for i, outcome in enumerate(refused) if outcome is None]
+    records = _download([candidates[i].url for i in admitted], config)
+    outcomes = dict(zip(admitted, (_outcome(record) for record in records), strict=True))
+    return [outcome or outcomes[i] for i, outcome in enumerate(refused)]
+
+
+def reason_of(message: str) -> Reason:
+    """img2dataset's error text as one of our reasons."""
+    for pattern, reason in ERROR_PATTERNS:
+        if re.search(pattern, message):
+            return reason
+    return Reason.ENGINE_FAILED
+
+
+async def _refusals(urls: Sequence[str], config: ShardsConfig) -> list[Outcome | None]:
+    """What our rules refuse before img2dataset is asked; None for an admitted URL."""
+    async with Fetcher(config.fetch, config.allow_hosts) as fetcher:
+        verdicts = await asyncio.gather(*map(fetcher.admit, urls))
+    return [
+        None
+        if verdict is None
+        else Outcome(reason=verdict.reason, detail=verdict.detail, robots=verdict.robots)
+        for verdict in verdicts
+    ]
+
+
+def _download(urls: Sequence[str], config: ShardsConfig) -> list[dict[str, Any]]:
+    """One record per URL, in order: img2dataset's columns, `content` for the image bytes."""
+    if not urls:
+        return []
+    collected: dict[int, dict[str, Any]] = {}
+
+    class Collector:
+        """Stands where img2dataset expects a file writer."""
+
+        def __init__(self, *_: object) -> None: ...
+
+        def write(
+            self, content: bytes | None, key: str, caption: str | None, meta: dict[str, Any]
+        ) -> None:
+            collected[int(key)] = meta | {"content": content}
+
+        def close(self) -> None: ...
+
+    with tempfile.TemporaryDirectory() as folder:
+        listed = pa.table({"url": list(urls)})
+        path = Path(folder) / "urls.feather"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, listed.schema) as writer:
+            writer.write_table(listed)
+        downloader = _downloader(Collector, folder, len(urls), config)
+        started = time.monotonic()
+        downloader.download_shard((0, str(path)))
+    share_ms = int(1000 * (time.monotonic() - started) / len(urls))
+    # img2dataset loses a row whose handling raised; it still ends as a row of ours.
+    lost = {"content": None, "error_message": "img2dataset lost the row"}
+    return [collected.get(i, lost) | {"fetch_ms": share_ms} for i in range(len(urls))]
+
+
+def _downloader(collector: type, folder: str, count: int, config: ShardsConfig) -> Downloader:
+    decode = config.decode
+    resizer = Resizer(
+        image_size=config.image_size,
+        resize_mode=decode.resize_mode,
+        resize_only_if_bigger=decode.only_if_bigger,
+        encode_quality=6 if decode.format == "png" else decode.quality,
+        encode_format=decode.format,
+        min_image_size=decode.min_side,
+        max_image_area=decode.max_pixels,
+    )
+    return Downloader(
+        sample_writer_class=collector,
+        resizer=resizer,
+        thread_count=min(config.fetch.max_in_flight, count),
+        save_caption=False,
+        extract_exif=False,
+        output_folder=folder,
+        column_list=["url"],
+        timeout=config.fetch.timeout_seconds,
+        number_sample_per_shard=max(count, 2),
+        oom_shard_count=1,
+        compute_hash="sha256",
+        verify_hash_type=None,
+        encode_format=decode.format,
+        retries=0,
+        user_agent_token=config.fetch.robots_agent,
+        disallowed_header_directives=OPT_OUTS if config.fetch.respect_opt_out else None,
+    )
+
+
+def _outcome(record: dict[str, Any]) -> Outcome:
+    robots, fetch_ms = "allowed", record["fetch_ms"]
+    if record["content"] is None:
+        message = record["error_message"] or ""
+        status = re.search(r"HTTP Error (\d{3})", message)
+        return Outcome(
+            reason=reason_of(message),
+            detail=message[:200],
+            http_status=int(status[1]) if status else None,
+            fetch_ms=fetch_ms,
+            robots=robots,
+        )
+    with Image.open(io.BytesIO(record["content"])) as image:
+        stored = StoredImage(
+            content=record["content"],
+            width=record["width"],
+            height=record["height"],
+            original_width=record["original_width"],
+            original_height=record["original_height"],
+            phash=phash(image.convert("RGB")),
+        )
+    return Outcome(
+        image=stored, http_status=200, fetch_ms=fetch_ms, sha256=record["sha256"], robots=robots
+    )

@@ -1,0 +1,119 @@
+"""Named configurations of the data commands.
+
+python -m diagonal_data.candidates urls --input 'list-{000..003}.parquet' --output out/c
+python -m diagonal_data.shards web --candidates out/c --dataset out/d
+python -m diagonal_data.filters basic --dataset out/d --name basic
+python -m diagonal_data.reshard keep-list --dataset out/d --filter basic --output out/e
+"""
+
+from diagonal_data.config import (
+    CandidatesConfig,
+    CaptionLength,
+    DecodeConfig,
+    Duplicates,
+    FetchConfig,
+    FiltersConfig,
+    HoldOut,
+    ImageShape,
+    ReshardConfig,
+    ShardsConfig,
+)
+
+DEMO_WEB = "out/demo/web"
+DEMO_HOSTS = ("127.0.0.2:8101", "127.0.0.3:8101", "127.0.0.4:8101", "127.0.0.5:8101")
+
+
+def urls() -> CandidatesConfig:
+    """URL lists (Parquet, CSV, TSV, JSONL) to candidates; give --input and --output."""
+    return CandidatesConfig(output="out/candidates")
+
+
+def crawl() -> CandidatesConfig:
+    """A polite crawl from --seeds to candidates; for sites you may crawl."""
+    return CandidatesConfig(output="out/candidates")
+
+
+def demo_candidates() -> CandidatesConfig:
+    """Crawl the demo's small web, served on loopback meanwhile."""
+    return CandidatesConfig(
+        output="out/demo/candidates",
+        seeds=tuple(f"http://{host}/" for host in DEMO_HOSTS),
+        allow_hosts=DEMO_HOSTS,
+        fetch=FetchConfig(max_per_host=16),
+        serve=DEMO_WEB,
+    )
+
+
+def web() -> ShardsConfig:
+    """Any candidates: 256 px long side, 10,000 candidates per shard."""
+    return ShardsConfig(candidates="out/candidates", dataset="out/dataset")
+
+
+def datacomp() -> ShardsConfig:
+    """DataComp's settings: 512 px long side, never enlarged, JPEG."""
+    return ShardsConfig(candidates="out/candidates", dataset="out/dataset", image_size=512)
+
+
+def demo_shards() -> ShardsConfig:
+    """The demo's candidates: 96 px squares, small shards, two Ray workers."""
+    return ShardsConfig(
+        candidates="out/demo/candidates",
+        dataset="out/demo/dataset",
+        image_size=96,
+        samples_per_shard=1_000,
+        allow_hosts=DEMO_HOSTS,
+        fetch=FetchConfig(max_per_host=16),
+        decode=DecodeConfig(resize_mode="border", only_if_bigger=False),
+        serve=DEMO_WEB,
+    )
+
+
+def basic() -> FiltersConfig:
+    """Caption length, image size, aspect and duplicates, as DataComp's basic filter has them."""
+    return FiltersConfig(
+        dataset="out/dataset",
+        name="basic",
+        caption=CaptionLength(min_words=3, min_chars=6),
+        image=ImageShape(min_side=200, max_aspect=3.0),
+    )
+
+
+def duplicates_only() -> FiltersConfig:
+    """Exact and perceptual duplicates; everything else is kept."""
+    return FiltersConfig(dataset="out/dataset", name="duplicates-only")
+
+
+def demo_filter() -> FiltersConfig:
+    """What the demo trains on: no held-out style or concept, no junk, no duplicates."""
+    return FiltersConfig(
+        dataset="out/demo/dataset",
+        name="demo",
+        caption=CaptionLength(min_chars=3, max_chars=200),
+        image=ImageShape(min_side=64, max_aspect=3.0),
+        # Emoji of one family are alike on purpose, so only near-identical hashes count.
+        duplicates=Duplicates(max_hamming=0),
+        hold_out=HoldOut(
+            list=f"{DEMO_WEB}/labels.parquet", columns=("held_out_style", "held_out_concept")
+        ),
+    )
+
+
+def keep_list() -> ReshardConfig:
+    """The samples of a keep list, copied byte for byte into a smaller dataset."""
+    return ReshardConfig(dataset="out/dataset", filter="basic", output="out/resharded")
+
+
+def demo_reshard() -> ReshardConfig:
+    """The demo's kept samples as a dataset of their own."""
+    return ReshardConfig(
+        dataset="out/demo/dataset",
+        filter="demo",
+        output="out/demo/resharded",
+        samples_per_shard=1_000,
+    )
+
+
+CANDIDATES = {"urls": urls, "crawl": crawl, "demo": demo_candidates}
+SHARDS = {"web": web, "datacomp": datacomp, "demo": demo_shards}
+FILTERS = {"basic": basic, "duplicates-only": duplicates_only, "demo": demo_filter}
+RESHARD = {"keep-list": keep_list, "demo": demo_reshard}

@@ -1,0 +1,12 @@
+"""What every stage stands on: command line, storage, run folders, logging and Ray.
+
+cli          recipes and flags to a configuration; user errors to one line and exit code 2
+errors       the exception tree
+storage      paths on any fsspec file system; files that appear whole or not at all
+log          logging and progress bars on stderr
+run_dir      the resolved configuration, written before work starts
+ray_cluster  one function over many units, on Ray or in this process
+launch       a make target started on this machine, under torchrun or on Ray
+
+Imports point left only: infra ◄ data ◄ train ◄ eval. Neither infra nor data imports torch.
+"""

@@ -1,0 +1,71 @@
+"""From the command line to a configuration: `python -m MODULE RECIPE --flag value`.
+
+A recipe is a function without arguments that returns a frozen dataclass tree; its first docstring
+line is its help text. The flags come from the tree. tyro is used here and nowhere else.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import tyro
+
+from diagonal_infra import log
+from diagonal_infra.errors import DiagonalError, UserError
+
+Config = TypeVar("Config")
+logger = logging.getLogger(__name__)
+
+USER_ERROR_EXIT_CODE = 2
+
+
+def parse_recipe(
+    recipes: Mapping[str, Callable[[], Config]], *, description: str, args: list[str] | None = None
+) -> Config:
+    """The named recipe with the command line's flags applied.
+
+    Args:
+        recipes: name to recipe function; the names become the subcommands.
+        description: shown by `--help`; usually the module's docstring.
+        args: the command line without the program; `sys.argv[1:]` when None.
+
+    Raises:
+        SystemExit: with code 2 for an unknown recipe or flag, with 0 for `--help`.
+        UserError: a value that its configuration refuses.
+    """
+    choices = {}
+    for name, recipe in recipes.items():
+        default = recipe()
+        summary = (recipe.__doc__ or "").strip().partition("\n")[0]
+        choices[name] = (summary, default)
+    try:
+        return tyro.extras.overridable_config_cli(
+            choices, description=description, args=args, config=(tyro.conf.FlagConversionOff,)
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def run_command(
+    main: Callable[[Config], None],
+    recipes: Mapping[str, Callable[[], Config]],
+    *,
+    description: str | None,
+) -> None:
+    """Parse, run, and leave with the right exit code: 0 done, 1 trouble, 2 the user's mistake."""
+    log.configure()
+    try:
+        main(parse_recipe(recipes, description=description or ""))
+    except UserError as error:
+        _leave(str(error), USER_ERROR_EXIT_CODE)
+    except DiagonalError as error:
+        _leave(str(error), 1)
+    except KeyboardInterrupt:
+        _leave("interrupted; run the same command again to go on", 130)
+
+
+def _leave(message: str, code: int) -> None:
+    logger.debug("command failed", exc_info=True)
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(code)

@@ -1,0 +1,170 @@
+"""One function over many units: on Ray, or in this process. The only caller of `ray.init`.
+
+Ray schedules and carries unit descriptions and summaries, never pixels. In flight is bounded, a
+unit has a deadline of its own, and a unit that fails or is lost is tried again, so the function
+must be idempotent. Local runs start their own Ray (address "local") rather than join whatever runs
+on the machine, and nothing here calls `ray stop`, which would end other people's. `RAY_ADDRESS`
+names a cluster to join instead.
+
+Start drivers with `.venv/bin/python`: under `uv run` Ray rebuilds the environment for every worker.
+"""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ray
+
+from diagonal_infra.errors import UnitError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+logger = logging.getLogger(__name__)
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # By default a node that vanishes without a reset is noticed after minutes, and its tasks are
+    # not retried (Ray PR 44612); these values make it seconds.
+    "RAY_grpc_client_keepalive_time_ms": "10000",
+    "RAY_grpc_client_keepalive_timeout_ms": "10000",
+    "RAY_health_check_period_ms": "2000",
+    "RAY_health_check_failure_threshold": "5",
+    "RAY_health_check_timeout_ms": "5000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+OBJECT_STORE_BYTES = 200 * 2**20
+ATTEMPTS = 3
+POLL_SECONDS = 1.0
+
+
+@contextmanager
+def start(num_cpus: int) -> Iterator[None]:
+    """A Ray runtime for the block: joins RAY_ADDRESS if set, else starts one on this machine."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(**quiet)
+    else:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@dataclass
+class _Try:
+    """A submitted unit: which, how often before, and since when."""
+
+    item: Any
+    attempt: int
+    since: float
+
+
+def map_unordered(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    local: bool,
+    deadline_seconds: float,
+) -> Iterator[tuple[Item, Result]]:
+    """Yield (item, result) as they finish.
+
+    Args:
+        function: importable on the workers; idempotent; small arguments and results.
+        workers: units at a time.
+        local: run in this process, one after the other, without Ray.
+        deadline_seconds: a unit running longer is cancelled and submitted again.
+
+    Raises:
+        UnitError: after all others are done, if some failed `ATTEMPTS` times.
+    """
+    failed: list[Item] = []
+    if local:
+        yield from _map_here(function, items, failed)
+    elif items:
+        with start(workers):
+            yield from _map_on_ray(function, items, workers, deadline_seconds, failed)
+    if failed:
+        raise UnitError(
+            f"{len(failed)} of {len(items)} units failed {ATTEMPTS} times, first {failed[0]}; "
+            "the log has the causes; run the same command again to finish them"
+        )
+
+
+def _map_here(
+    function: Callable[[Item], Result], items: Sequence[Item], failed: list[Item]
+) -> Iterator[tuple[Item, Result]]:
+    for item in items:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                result = function(item)
+            except Exception:
+                logger.exception("unit failed item=%s attempt=%d", item, attempt)
+            else:
+                yield item, result
+                break
+        else:
+            failed.append(item)
+
+
+def _map_on_ray(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    deadline_seconds: float,
+    failed: list[Item],
+) -> Iterator[tuple[Item, Result]]:
+    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS, scheduling_strategy="SPREAD")(_call)
+    waiting = deque(_Try(item, 1, 0.0) for item in items)
+    running: dict[Any, _Try] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            unit = waiting.popleft()
+            unit.since = time.monotonic()
+            running[remote.remote(function, unit.item)] = unit
+        done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+        for reference in done:
+            unit = running.pop(reference)
+            try:
+                result = ray.get(reference)
+            except Exception:
+                logger.exception("unit failed item=%s attempt=%d", unit.item, unit.attempt)
+                _try_again(unit, waiting, failed)
+            else:
+                yield unit.item, result
+        for reference in _overdue(running, deadline_seconds):
+            unit = running.pop(reference)
+            logger.error("unit overdue item=%s seconds=%.0f", unit.item, deadline_seconds)
+            ray.cancel(reference, force=True)
+            _try_again(unit, waiting, failed)
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    """Ray takes functions only; this one takes partials along."""
+    return function(item)
+
+
+def _try_again(unit: _Try, waiting: deque[_Try], failed: list[Any]) -> None:
+    if unit.attempt < ATTEMPTS:
+        waiting.append(_Try(unit.item, unit.attempt + 1, 0.0))
+    else:
+        failed.append(unit.item)
+
+
+def _overdue(running: dict[Any, _Try], deadline_seconds: float) -> list[Any]:
+    now = time.monotonic()
+    return [ref for ref, unit in running.items() if now - unit.since > deadline_seconds]

@@ -1,0 +1,42 @@
+"""The record of what a command was asked to do, written before it starts."""
+
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from diagonal_infra import storage
+
+
+def resolved(config: Any) -> dict[str, Any]:
+    """A dataclass tree as JSON-ready values."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def code_revision() -> str:
+    """The git commit of this code, with `+changes` if the tree differs; `unknown` without git."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        changed = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "HEAD") + changed
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write_config(folder: str, config: Any) -> None:
+    """Write `folder/config.json`: the resolved tree and the code revision."""
+    record = {"config": resolved(config), "code_revision": code_revision()}
+    storage.write_bytes(storage.join(folder, "config.json"), to_json(record))
+
+
+def to_json(record: Any) -> bytes:
+    """The one JSON style of all artefacts: indented, key order kept, newline at the end."""
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
