@@ -45,7 +45,7 @@ explore: .venv/ready ## Dataset and model -> a page in the browser
 
 launch: .venv/ready ## TARGET=train ON=local|torchrun|ray PROCESSES=2 DRY=1: start a stage elsewhere
 	$(RUN) diagonal_infra.launch $(TARGET) --on $(ON) --recipe $(RECIPE) \
-		--processes $(PROCESSES) $(if $(DRY),--dry True) --args $(ARGS)
+		--processes $(PROCESSES) $(if $(DRY),--dry) --args $(ARGS)
 
 setup: .venv/ready ## Make .venv with everything in requirements/all.txt
 

@@ -19,8 +19,8 @@ from diagonal_data.config import DecodeConfig
 from diagonal_data.phash import phash
 from diagonal_data.schema import Reason
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""Sniffed by content; MPO is a JPEG with a second picture behind it, as some cameras write."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Sniffed by content, whatever the name says."""
 
 # The cap is ours (DecodeConfig.max_pixels), tested on the header; PIL's own would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -85,6 +85,7 @@ def _header_refusal(image: Image.Image, config: DecodeConfig) -> Refusal | None:
         return Refusal(reason=Reason.TOO_MANY_PIXELS, detail=f"{width}×{height}")
     if min(width, height) < config.min_side:
         return Refusal(reason=Reason.IMAGE_TOO_SMALL, detail=f"{width}×{height}")
+    # MPO is a JPEG with a second view behind it, as some cameras write; the first is the picture.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         return Refusal(
             reason=Reason.ANIMATED_IMAGE, detail=f"{getattr(image, 'n_frames', 0)} frames"

@@ -31,20 +31,17 @@ def parse_recipe(
         args: the command line without the program; `sys.argv[1:]` when None.
 
     Raises:
-        SystemExit: with code 2 for an unknown recipe or flag, with 0 for `--help`.
-        UserError: a value that its configuration refuses.
+        SystemExit: with code 2 for an unknown recipe or flag or a value that its configuration
+            refuses, with 0 for `--help`.
     """
     choices = {}
     for name, recipe in recipes.items():
         default = recipe()
         summary = (recipe.__doc__ or "").strip().partition("\n")[0]
         choices[name] = (summary, default)
-    try:
-        return tyro.extras.overridable_config_cli(
-            choices, description=description, args=args, config=(tyro.conf.FlagConversionOff,)
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return tyro.extras.overridable_config_cli(
+        choices, prog=_program(), description=description, args=args
+    )
 
 
 def run_command(
@@ -63,6 +60,12 @@ def run_command(
         _leave(str(error), 1)
     except KeyboardInterrupt:
         _leave("interrupted; run the same command again to go on", 130)
+
+
+def _program() -> str:
+    """The command as the user typed it, for usage lines."""
+    spec = sys.modules["__main__"].__spec__
+    return "diagonal" if spec is None else f"python -m {spec.name.removesuffix('.__main__')}"
 
 
 def _leave(message: str, code: int) -> None:

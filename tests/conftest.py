@@ -1,0 +1,102 @@
+"""Fixtures for all tests: a small web on loopback, and pictures to put on it."""
+
+import io
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@dataclass
+class Page:
+    """What the small web answers under one path."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class SmallWeb:
+    """A real HTTP server on 127.0.0.1 that answers from `pages` and counts what is asked."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Page] = {}
+        self.asked: list[str] = []
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                web.asked.append(self.path)
+                page = web.pages.get(self.path, Page(status=404, body=b"no such page"))
+                self.send_response(page.status)
+                headers = {"Content-Length": str(len(page.body))} | page.headers
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(page.body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.host = f"127.0.0.1:{self.server.server_address[1]}"
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"
+
+    def add(self, path: str, body: bytes, **kwargs: object) -> str:
+        self.pages[path] = Page(body=body, **kwargs)  # pyright: ignore[reportArgumentType]  # test shorthand
+        return self.url(path)
+
+
+@pytest.fixture
+def small_web() -> Iterator[SmallWeb]:
+    web = SmallWeb()
+    thread = threading.Thread(target=web.server.serve_forever, args=(0.05,))
+    thread.start()
+    yield web
+    web.server.shutdown()
+    thread.join()
+    web.server.server_close()
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (120, 90), mode: str = "RGB") -> Image.Image:
+    """Smooth random colours: compressible, and different for every seed."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> bytes:  # noqa: A002
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def make_picture():  # noqa: ANN201
+    """`make_picture(seed, size, mode)` → PIL image."""
+    return picture
+
+
+@pytest.fixture
+def make_jpeg():  # noqa: ANN201
+    """`make_jpeg(seed, size)` → JPEG bytes."""
+
+    def jpeg(seed: int = 0, size: tuple[int, int] = (120, 90)) -> bytes:
+        return encoded(picture(seed, size), "JPEG", quality=90)
+
+    return jpeg
+
+
+@pytest.fixture
+def encode_picture():  # noqa: ANN201
+    """`encode_picture(image, format, **options)` → bytes."""
+    return encoded

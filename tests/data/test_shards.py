@@ -1,0 +1,201 @@
+"""The shards command: resume, kill -9, grown input, and the user's mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from diagonal_data.config import DecodeConfig, ShardsConfig
+from diagonal_data.manifest import read_manifest
+from diagonal_data.schema import candidate_for, candidates_table
+from diagonal_data.shards import build_dataset
+from diagonal_infra.errors import UserError
+
+COUNT = 24
+
+
+@pytest.fixture
+def web(small_web, make_jpeg):  # noqa: ANN201
+    for i in range(COUNT):
+        small_web.add(f"/{i}.jpg", make_jpeg(i))
+    return small_web
+
+
+def write_candidates(folder: Path, web, numbers: range | list[int]) -> str:  # noqa: ANN001
+    candidates = [candidate_for(web.url(f"/{i}.jpg"), f"picture {i}") for i in numbers]
+    (folder / "c").mkdir(exist_ok=True)
+    pq.write_table(candidates_table(candidates), folder / "c" / "part-00000.parquet")
+    return str(folder / "c")
+
+
+def config_for(folder: Path, web, **changes) -> ShardsConfig:  # noqa: ANN001, ANN003
+    settings = {"samples_per_shard": 4, "image_size": 32, "local": True, "workers": 2}
+    return ShardsConfig(
+        candidates=str(folder / "c"),
+        dataset=str(folder / "d"),
+        allow_hosts=(web.host,),
+        **(settings | changes),
+    )
+
+
+def tars(dataset: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(dataset.glob("shards/*.tar"))}
+
+
+def test_the_dataset_folder_is_whole(tmp_path: Path, web) -> None:  # noqa: ANN001
+    write_candidates(tmp_path, web, [*range(COUNT), 99])
+    funnel = build_dataset(config_for(tmp_path, web))
+    assert (funnel.input, funnel.kept, funnel.reasons) == (25, 24, {"http_client_error": 1})
+    manifest = read_manifest(str(tmp_path / "d"))
+    assert [shard["name"] for shard in manifest["shards"]] == [f"{i:08d}" for i in range(7)]
+    assert sum(shard["samples"] for shard in manifest["shards"]) == 24
+    assert manifest["config"]["image_size"] == 32
+    leftovers = [path.name for path in (tmp_path / "d").rglob("*") if "partial" in path.name]
+    assert leftovers == []
+    assert list((tmp_path / "d" / "units").iterdir()) == []
+
+
+def test_running_again_fetches_nothing(tmp_path: Path, web) -> None:  # noqa: ANN001
+    write_candidates(tmp_path, web, range(COUNT))
+    first = build_dataset(config_for(tmp_path, web))
+    before, web.asked = tars(tmp_path / "d"), []
+    assert build_dataset(config_for(tmp_path, web)) == first
+    assert web.asked == []
+    assert tars(tmp_path / "d") == before
+
+
+def test_grown_input_adds_shards_and_leaves_the_old_ones(tmp_path: Path, web) -> None:  # noqa: ANN001
+    write_candidates(tmp_path, web, range(8))
+    build_dataset(config_for(tmp_path, web))
+    before, web.asked = tars(tmp_path / "d"), []
+    write_candidates(tmp_path, web, [11, 3, 10, 1, 9, 8, *range(8)])
+    funnel = build_dataset(config_for(tmp_path, web))
+    assert funnel.kept == 12
+    assert sorted(path for path in web.asked if path != "/robots.txt") == [
+        "/10.jpg",
+        "/11.jpg",
+        "/8.jpg",
+        "/9.jpg",
+    ]
+    after = tars(tmp_path / "d")
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 3
+
+
+def test_other_settings_are_refused_by_name(tmp_path: Path, web) -> None:  # noqa: ANN001
+    write_candidates(tmp_path, web, range(4))
+    build_dataset(config_for(tmp_path, web))
+    before = tars(tmp_path / "d")
+    with pytest.raises(UserError, match="--image-size was 32, is 64"):
+        build_dataset(config_for(tmp_path, web, image_size=64))
+    with pytest.raises(UserError, match="--decode.quality was 95, is 80"):
+        build_dataset(config_for(tmp_path, web, decode=DecodeConfig(quality=80)))
+    assert tars(tmp_path / "d") == before
+
+
+def test_bad_candidates_leave_no_dataset_behind(tmp_path: Path, web) -> None:  # noqa: ANN001
+    (tmp_path / "c").mkdir()
+    pq.write_table(pa.table({"URL": ["http://a"]}), tmp_path / "c" / "part-00000.parquet")
+    with pytest.raises(UserError, match="lacks the columns"):
+        build_dataset(config_for(tmp_path, web))
+    assert not (tmp_path / "d").exists()
+
+
+def test_an_unwritable_dataset_folder_is_the_users_mistake(tmp_path: Path, web) -> None:  # noqa: ANN001
+    write_candidates(tmp_path, web, range(4))
+    (tmp_path / "d").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot write to"):
+        build_dataset(config_for(tmp_path, web))
+
+
+def command(folder: Path, web, *flags: str) -> list[str]:  # noqa: ANN001
+    return [
+        sys.executable, "-m", "diagonal_data.shards", "web",
+        "--candidates", str(folder / "c"), "--dataset", str(folder / "d"),
+        "--image-size", "32", "--samples-per-shard", "4", "--workers", "2",
+        "--allow-hosts", web.host, *flags,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--candidates", "absent"], "no file matches 'absent'"),
+        (["--samples-per-shard", "0"], "--samples-per-shard must be at least 1"),
+        (["--image-sizes", "3"], "--image-size"),
+    ],
+)
+def test_a_users_mistake_ends_with_code_2_and_one_message(
+    tmp_path: Path,
+    web,
+    flags: list[str],
+    message: str,  # noqa: ANN001
+) -> None:
+    write_candidates(tmp_path, web, range(2))
+    done = subprocess.run(
+        command(tmp_path, web, *flags), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def descendants(pid: int) -> list[int]:
+    """The process and everything below it, by /proc."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        parents.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        found.append(waiting.pop())
+        waiting.extend(parents.get(found[-1], []))
+    return found
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("flags", [[], ["--local"]], ids=["ray", "local"])
+def test_kill_9_of_the_whole_tree_then_a_rerun_gives_the_same_bytes(
+    tmp_path: Path,
+    web,
+    flags: list[str],  # noqa: ANN001
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+        write_candidates(folder, web, range(COUNT))
+    subprocess.run(command(whole, web, "--local"), check=True, capture_output=True)
+    process = subprocess.Popen(
+        command(killed, web, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while len(list((killed / "d").glob("shards/*_stats.json"))) < 2:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline, "no shard in a minute"
+        time.sleep(0.005)  # the poll interval, not a wait for luck
+    for pid in descendants(process.pid):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    finished = len(list((killed / "d").glob("shards/*_stats.json")))
+    assert finished < COUNT // 4
+    subprocess.run(command(killed, web, *flags), check=True, capture_output=True)
+    assert tars(killed / "d") == tars(whole / "d")
+    sums = [
+        [
+            shard["sha256"]
+            for shard in json.loads((folder / "d/manifest.json").read_text())["shards"]
+        ]
+        for folder in (whole, killed)
+    ]
+    assert sums[0] == sums[1]
+    assert not list((killed / "d").rglob("*partial*"))

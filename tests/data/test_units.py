@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from diagonal_data.manifest import Manifest
+from diagonal_data.schema import candidate_for, candidates_table
+from diagonal_data.units import open_candidates, plan_units, read_unit, write_units
+from diagonal_infra.errors import UserError
+
+
+def candidates(first: int, last: int) -> pa.Table:
+    return candidates_table(
+        [candidate_for(f"http://a/{i}", f"cat {i}") for i in range(first, last)]
+    )
+
+
+def plan(table: pa.Table, known: set[str], size: int) -> list[list[str]]:
+    batches = table.to_batches(max_chunksize=3)
+    return [unit["caption"].to_pylist() for unit in plan_units(batches, known, size)]
+
+
+def test_units_hold_the_candidates_in_order() -> None:
+    assert plan(candidates(0, 7), set(), 3) == [
+        ["cat 0", "cat 1", "cat 2"],
+        ["cat 3", "cat 4", "cat 5"],
+        ["cat 6"],
+    ]
+
+
+def test_a_uid_is_planned_once() -> None:
+    twice = pa.concat_tables([candidates(0, 4), candidates(2, 6)])
+    assert sum(plan(twice, set(), 2), []) == [f"cat {i}" for i in range(6)]
+
+
+def test_known_uids_are_left_out() -> None:
+    known = set(candidates(0, 3)["uid"].to_pylist())
+    assert plan(candidates(0, 5), known, 10) == [["cat 3", "cat 4"]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "c").mkdir()
+    pq.write_table(candidates(0, 5), tmp_path / "c" / "part-00000.parquet")
+    return tmp_path
+
+
+def planned(folder: Path) -> list[list[str]]:
+    manifest = Manifest(dataset=str(folder / "d"), settings={})
+    units = write_units(manifest, open_candidates(str(folder / "c")), 2)
+    return [read_unit(unit)["caption"].to_pylist() for unit in units]
+
+
+def test_planning_again_changes_nothing(folder: Path) -> None:
+    assert planned(folder) == planned(folder) == [["cat 0", "cat 1"], ["cat 2", "cat 3"], ["cat 4"]]
+
+
+def test_a_plan_that_was_cut_short_is_finished_the_same(folder: Path) -> None:
+    whole = planned(folder)
+    (folder / "d/units/00000001.parquet").unlink()
+    (folder / "d/units/00000002.parquet").unlink()
+    assert planned(folder) == whole
+
+
+def test_grown_and_reordered_input_only_adds_units(folder: Path) -> None:
+    before = planned(folder)
+    reordered = candidates(0, 8).take([7, 3, 1, 6, 0, 2, 5, 4])
+    pq.write_table(reordered, folder / "c" / "part-00000.parquet")
+    assert planned(folder) == [*before, ["cat 7", "cat 6"], ["cat 5"]]
+
+
+def test_foreign_columns_are_passed_over_and_absent_ones_are_null(folder: Path) -> None:
+    table = candidates(0, 2).select(["uid", "url", "caption"])
+    table = table.append_column("similarity", pa.array([0.3, 0.4]))
+    pq.write_table(table, folder / "c" / "part-00000.parquet")
+    manifest = Manifest(dataset=str(folder / "d"), settings={})
+    unit = read_unit(write_units(manifest, open_candidates(str(folder / "c")), 9)[0])
+    assert "similarity" not in unit.column_names
+    assert unit["page_url"].null_count == 2
+
+
+def test_missing_empty_and_foreign_candidates_are_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no file matches"):
+        open_candidates(str(tmp_path / "absent"))
+    pq.write_table(candidates(0, 0), tmp_path / "empty.parquet")
+    with pytest.raises(UserError, match="are empty"):
+        open_candidates(str(tmp_path / "empty.parquet"))
+    pq.write_table(pa.table({"URL": ["http://a"]}), tmp_path / "laion.parquet")
+    with pytest.raises(UserError, match="lacks the columns uid, url, caption"):
+        open_candidates(str(tmp_path / "laion.parquet"))
+    (tmp_path / "text.parquet").write_text("not parquet")
+    with pytest.raises(UserError, match="is no Parquet file"):
+        open_candidates(str(tmp_path / "text.parquet"))
+    (tmp_path / "list.csv").write_text("url,caption\n")
+    with pytest.raises(UserError, match="no Parquet files"):
+        open_candidates(str(tmp_path / "list.csv"))

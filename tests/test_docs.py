@@ -1,0 +1,59 @@
+"""Every command in README and docs parses, and every make target they name exists."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from diagonal_infra.cli import parse_recipe
+from diagonal_infra.launch import MODULES
+
+from tests.test_recipes import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BY_MODULE = {module: name for name, module in MODULES.items()} | {
+    "diagonal_eval.explore": "explore"
+}
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def lines() -> Iterator[tuple[Path, str]]:
+    """Every line inside a code block, continuations joined."""
+    for page in PAGES:
+        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                yield page, line.partition("  #")[0].strip().removeprefix("$ ")
+
+
+MODULE_CALLS = [line for _, line in lines() if re.search(r"python -m diagonal_\w+", line)]
+MAKE_CALLS = [line for _, line in lines() if line.startswith("make ")]
+
+
+def test_the_documentation_shows_commands() -> None:
+    assert MODULE_CALLS
+    assert MAKE_CALLS
+
+
+@pytest.mark.parametrize("line", MODULE_CALLS)
+def test_every_documented_module_call_parses(line: str) -> None:
+    words = shlex.split(line)
+    module, *args = words[words.index("-m") + 1 :]
+    if module in BY_MODULE:
+        parse_recipe(COMMANDS[BY_MODULE[module]], description="", args=args)
+    else:
+        path = module.replace(".", "/")
+        assert list(ROOT.glob(f"*/{path}.py")), f"no module {module}"
+
+
+@pytest.mark.parametrize("line", MAKE_CALLS)
+def test_every_documented_make_call_names_targets_and_parses(line: str) -> None:
+    words = shlex.split(line)[1:]
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    targets = [word for word in words if "=" not in word]
+    assert set(targets) <= TARGETS
+    for target in targets:
+        if target in COMMANDS:
+            args = [settings.get("RECIPE", "demo"), *shlex.split(settings.get("ARGS", ""))]
+            parse_recipe(COMMANDS[target], description="", args=args)
