@@ -31,6 +31,15 @@ TRAIN_STYLES = {
     "fxemoji": "1.2.2",
 }
 HELD_OUT_STYLES = {"openmoji": "1.2.29", "fluent-emoji-flat": "1.2.6"}
+WRONG_NAMES = {
+    "fxemoji": {"up", "down", "bow", "wave", "pout", "pouting", "construction", "keyboard"}
+    | {"window", "pistol"},
+    "emojione": {"pistol"},
+    "emojione-v1": {"pistol"},
+    "noto-v1": {"pistol"},
+}
+"""Icons whose name means another emoji today: fxemoji's `bow` is a ribbon, a pistol was a revolver.
+Found by looking at every drawing that only its name connects with a concept."""
 MIN_TRAIN_STYLES = 2
 """A concept needs this many training drawings, whether it is held out or not."""
 
@@ -203,7 +212,8 @@ def _drawings_of(
     }
     by_name: dict[str, str] = {}
     for name in icons["icons"]:
-        if (code := names.get(_squash(name))) is not None:
+        code = names.get(_squash(name))
+        if code is not None and name not in WRONG_NAMES.get(style, ()):
             by_name.setdefault(code, name)
     for code, name in (by_name | by_code).items():
         if code in concepts and name in icons["icons"]:
