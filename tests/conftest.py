@@ -41,7 +41,7 @@ class SmallWeb:
                 self.end_headers()
                 self.wfile.write(page.body)
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -74,20 +74,20 @@ def picture(seed: int = 0, size: tuple[int, int] = (120, 90), mode: str = "RGB")
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
 
 
-def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> bytes:  # noqa: A002
+def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
 
 
 @pytest.fixture
-def make_picture():  # noqa: ANN201
+def make_picture():
     """`make_picture(seed, size, mode)` → PIL image."""
     return picture
 
 
 @pytest.fixture
-def make_jpeg():  # noqa: ANN201
+def make_jpeg():
     """`make_jpeg(seed, size)` → JPEG bytes."""
 
     def jpeg(seed: int = 0, size: tuple[int, int] = (120, 90)) -> bytes:
@@ -97,6 +97,6 @@ def make_jpeg():  # noqa: ANN201
 
 
 @pytest.fixture
-def encode_picture():  # noqa: ANN201
+def encode_picture():
     """`encode_picture(image, format, **options)` → bytes."""
     return encoded

@@ -43,6 +43,10 @@ class FetchConfig:
         _require(self.max_per_host >= 1, "--fetch.max-per-host must be at least 1")
         _require(self.max_in_flight >= 1, "--fetch.max-in-flight must be at least 1")
         _require(self.max_bytes >= 1, "--fetch.max-bytes must be at least 1")
+        _require(self.max_redirects >= 0, "--fetch.max-redirects must not be negative")
+        _require(
+            self.connect_timeout_seconds > 0, "--fetch.connect-timeout-seconds must be above 0"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,10 @@ class CandidatesConfig:
     """Network manners of the crawl."""
     serve: str | None = None
     """Folder of a small web to serve on loopback while the command runs; made if missing (demo)."""
+
+    def __post_init__(self) -> None:
+        _require(self.rows_per_part >= 1, "--rows-per-part must be at least 1")
+        _require(self.max_pages >= 1, "--max-pages must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Fetch with our own client and decode with our own rules; the default engine.
 
 One event loop fetches, a few threads decode (the codecs release the interpreter lock). A body is
-held only until its image is decoded, and no more are held than requests may be in flight.
+held only until its image is decoded, and `HELD` times the requests in flight is the most there are.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ from diagonal_data.outcome import Outcome
 from diagonal_data.schema import Candidate
 
 DECODE_THREADS = 2
+HELD = 4
+"""Candidates at work per request in flight: those that stand in line for a slow host must not take
+every place."""
 
 
 def fetch_and_decode(candidates: Sequence[Candidate], config: ShardsConfig) -> list[Outcome]:
@@ -25,7 +28,7 @@ def fetch_and_decode(candidates: Sequence[Candidate], config: ShardsConfig) -> l
 
 
 async def _fetch_and_decode(candidates: Sequence[Candidate], config: ShardsConfig) -> list[Outcome]:
-    gate = asyncio.Semaphore(config.fetch.max_in_flight)
+    gate = asyncio.Semaphore(HELD * config.fetch.max_in_flight)
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(DECODE_THREADS) as threads:
         async with Fetcher(config.fetch, config.allow_hosts) as fetcher:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import webdataset
+from PIL import Image
+
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import DecodeConfig, FetchConfig, ShardsConfig
 from diagonal_data.schema import ROW_SCHEMA, Candidate, candidate_for, candidates_table
 from diagonal_data.tar import parse_sample
 from diagonal_data.units import Unit
-from PIL import Image
 
 ENGINES = ["native", "img2dataset"]
 pytestmark = [
@@ -23,16 +24,16 @@ pytestmark = [
 ]
 
 
-def build(folder: Path, candidates: list[Candidate], engine: str, host: str, **changes):  # noqa: ANN003, ANN201
+def build(folder: Path, candidates: list[Candidate], engine: str, host: str, **changes):
     """One shard of these candidates; returns (its info, its rows, its tar's path)."""
     unit = Unit(shard="00000007", path=str(folder / "unit.parquet"))
     pq.write_table(candidates_table(candidates), unit.path)
     config = ShardsConfig(
         candidates="",
         dataset=str(folder),
-        engine=engine,
+        engine=engine,  # pyright: ignore[reportArgumentType]  # parametrised literal
         image_size=64,
-        allow_hosts=(host,),  # pyright: ignore[reportArgumentType]  # parametrised literal
+        allow_hosts=(host,),
         fetch=FetchConfig(timeout_seconds=5.0),
         **changes,
     )
@@ -139,6 +140,7 @@ def test_stats_carry_img2datasets_keys(
     assert stats["end_time"] >= stats["start_time"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its open tar
 def test_webdataset_reads_the_shard(tmp_path: Path, candidates: list[Candidate], small_web) -> None:
     _, rows, path = build(tmp_path, candidates, "native", small_web.host)
     read = list(webdataset.WebDataset(str(path), shardshuffle=False))

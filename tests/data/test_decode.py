@@ -2,10 +2,11 @@ import io
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
+
 from diagonal_data.config import DecodeConfig
 from diagonal_data.decode import Refusal, StoredImage, decode_image
 from diagonal_data.schema import Reason
-from PIL import Image, ImageCms
 
 
 def stored(body: bytes, image_size: int = 64, config: DecodeConfig | None = None) -> StoredImage:

@@ -1,4 +1,5 @@
 import pytest
+
 from diagonal_data.funnel import EMPTY, Funnel
 
 

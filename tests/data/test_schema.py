@@ -1,10 +1,11 @@
 import pytest
+
 from diagonal_data.schema import (
     CANDIDATE_SCHEMA,
-    canonical_url,
     candidate_for,
     candidates_from,
     candidates_table,
+    canonical_url,
     uid_for,
 )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from diagonal_data.config import DecodeConfig, ShardsConfig
 from diagonal_data.manifest import read_manifest
 from diagonal_data.schema import candidate_for, candidates_table
@@ -21,20 +22,20 @@ COUNT = 24
 
 
 @pytest.fixture
-def web(small_web, make_jpeg):  # noqa: ANN201
+def web(small_web, make_jpeg):
     for i in range(COUNT):
         small_web.add(f"/{i}.jpg", make_jpeg(i))
     return small_web
 
 
-def write_candidates(folder: Path, web, numbers: range | list[int]) -> str:  # noqa: ANN001
+def write_candidates(folder: Path, web, numbers: range | list[int]) -> str:
     candidates = [candidate_for(web.url(f"/{i}.jpg"), f"picture {i}") for i in numbers]
     (folder / "c").mkdir(exist_ok=True)
     pq.write_table(candidates_table(candidates), folder / "c" / "part-00000.parquet")
     return str(folder / "c")
 
 
-def config_for(folder: Path, web, **changes) -> ShardsConfig:  # noqa: ANN001, ANN003
+def config_for(folder: Path, web, **changes) -> ShardsConfig:
     settings = {"samples_per_shard": 4, "image_size": 32, "local": True, "workers": 2}
     return ShardsConfig(
         candidates=str(folder / "c"),
@@ -48,7 +49,7 @@ def tars(dataset: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(dataset.glob("shards/*.tar"))}
 
 
-def test_the_dataset_folder_is_whole(tmp_path: Path, web) -> None:  # noqa: ANN001
+def test_the_dataset_folder_is_whole(tmp_path: Path, web) -> None:
     write_candidates(tmp_path, web, [*range(COUNT), 99])
     funnel = build_dataset(config_for(tmp_path, web))
     assert (funnel.input, funnel.kept, funnel.reasons) == (25, 24, {"http_client_error": 1})
@@ -61,7 +62,7 @@ def test_the_dataset_folder_is_whole(tmp_path: Path, web) -> None:  # noqa: ANN0
     assert list((tmp_path / "d" / "units").iterdir()) == []
 
 
-def test_running_again_fetches_nothing(tmp_path: Path, web) -> None:  # noqa: ANN001
+def test_running_again_fetches_nothing(tmp_path: Path, web) -> None:
     write_candidates(tmp_path, web, range(COUNT))
     first = build_dataset(config_for(tmp_path, web))
     before, web.asked = tars(tmp_path / "d"), []
@@ -70,7 +71,7 @@ def test_running_again_fetches_nothing(tmp_path: Path, web) -> None:  # noqa: AN
     assert tars(tmp_path / "d") == before
 
 
-def test_grown_input_adds_shards_and_leaves_the_old_ones(tmp_path: Path, web) -> None:  # noqa: ANN001
+def test_grown_input_adds_shards_and_leaves_the_old_ones(tmp_path: Path, web) -> None:
     write_candidates(tmp_path, web, range(8))
     build_dataset(config_for(tmp_path, web))
     before, web.asked = tars(tmp_path / "d"), []
@@ -88,18 +89,18 @@ def test_grown_input_adds_shards_and_leaves_the_old_ones(tmp_path: Path, web) ->
     assert len(after) == 3
 
 
-def test_other_settings_are_refused_by_name(tmp_path: Path, web) -> None:  # noqa: ANN001
+def test_other_settings_are_refused_by_name(tmp_path: Path, web) -> None:
     write_candidates(tmp_path, web, range(4))
     build_dataset(config_for(tmp_path, web))
     before = tars(tmp_path / "d")
     with pytest.raises(UserError, match="--image-size was 32, is 64"):
         build_dataset(config_for(tmp_path, web, image_size=64))
-    with pytest.raises(UserError, match="--decode.quality was 95, is 80"):
+    with pytest.raises(UserError, match=r"--decode\.quality was 95, is 80"):
         build_dataset(config_for(tmp_path, web, decode=DecodeConfig(quality=80)))
     assert tars(tmp_path / "d") == before
 
 
-def test_bad_candidates_leave_no_dataset_behind(tmp_path: Path, web) -> None:  # noqa: ANN001
+def test_bad_candidates_leave_no_dataset_behind(tmp_path: Path, web) -> None:
     (tmp_path / "c").mkdir()
     pq.write_table(pa.table({"URL": ["http://a"]}), tmp_path / "c" / "part-00000.parquet")
     with pytest.raises(UserError, match="lacks the columns"):
@@ -107,14 +108,14 @@ def test_bad_candidates_leave_no_dataset_behind(tmp_path: Path, web) -> None:  #
     assert not (tmp_path / "d").exists()
 
 
-def test_an_unwritable_dataset_folder_is_the_users_mistake(tmp_path: Path, web) -> None:  # noqa: ANN001
+def test_an_unwritable_dataset_folder_is_the_users_mistake(tmp_path: Path, web) -> None:
     write_candidates(tmp_path, web, range(4))
     (tmp_path / "d").write_text("a file where the folder should be")
     with pytest.raises(UserError, match="cannot write to"):
         build_dataset(config_for(tmp_path, web))
 
 
-def command(folder: Path, web, *flags: str) -> list[str]:  # noqa: ANN001
+def command(folder: Path, web, *flags: str) -> list[str]:
     return [
         sys.executable, "-m", "diagonal_data.shards", "web",
         "--candidates", str(folder / "c"), "--dataset", str(folder / "d"),
@@ -135,7 +136,7 @@ def test_a_users_mistake_ends_with_code_2_and_one_message(
     tmp_path: Path,
     web,
     flags: list[str],
-    message: str,  # noqa: ANN001
+    message: str,
 ) -> None:
     write_candidates(tmp_path, web, range(2))
     done = subprocess.run(
@@ -168,7 +169,7 @@ def descendants(pid: int) -> list[int]:
 def test_kill_9_of_the_whole_tree_then_a_rerun_gives_the_same_bytes(
     tmp_path: Path,
     web,
-    flags: list[str],  # noqa: ANN001
+    flags: list[str],
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):

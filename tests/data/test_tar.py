@@ -2,6 +2,7 @@ import io
 import tarfile
 
 import pytest
+
 from diagonal_data.tar import (
     Sample,
     TarWriter,

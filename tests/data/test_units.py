@@ -3,6 +3,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from diagonal_data.manifest import Manifest
 from diagonal_data.schema import candidate_for, candidates_table
 from diagonal_data.units import open_candidates, plan_units, read_unit, write_units
@@ -30,7 +31,7 @@ def test_units_hold_the_candidates_in_order() -> None:
 
 def test_a_uid_is_planned_once() -> None:
     twice = pa.concat_tables([candidates(0, 4), candidates(2, 6)])
-    assert sum(plan(twice, set(), 2), []) == [f"cat {i}" for i in range(6)]
+    assert [c for unit in plan(twice, set(), 2) for c in unit] == [f"cat {i}" for i in range(6)]
 
 
 def test_known_uids_are_left_out() -> None:

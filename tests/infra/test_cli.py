@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 import pytest
+
 from diagonal_infra.cli import parse_recipe, run_command
 from diagonal_infra.errors import DiagonalError, UserError
 

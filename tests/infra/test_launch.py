@@ -1,6 +1,7 @@
 import sys
 
 import pytest
+
 from diagonal_infra.launch import LaunchConfig, plan_command, split_args
 
 

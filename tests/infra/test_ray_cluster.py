@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+
 from diagonal_infra import ray_cluster
 from diagonal_infra.errors import UnitError
 
 MODES = [pytest.param(True, id="local"), pytest.param(False, id="ray", marks=pytest.mark.ray)]
 
 
-def run(function, items: list, local: bool, deadline_seconds: float = 60.0) -> dict:  # noqa: ANN001
+def run(function, items: list, local: bool, deadline_seconds: float = 60.0) -> dict:
     return dict(
         ray_cluster.map_unordered(
             function, items, workers=2, local=local, deadline_seconds=deadline_seconds
@@ -35,11 +36,11 @@ def test_failing_units_are_tried_again_and_the_others_finish(tmp_path: Path, loc
 
     names = ["one", "fails once", "always fails", "dies once", "two"]
     results = {}
+    finished = ray_cluster.map_unordered(
+        square, names, workers=2, local=local, deadline_seconds=60.0
+    )
     with pytest.raises(UnitError, match="1 of 5 units failed 3 times, first always fails"):
-        for name, result in ray_cluster.map_unordered(
-            square, names, workers=2, local=local, deadline_seconds=60.0
-        ):
-            results[name] = result
+        results.update(item for item in finished)
     assert results == {n: n.upper() for n in names if n != "always fails"}
     assert len((tmp_path / "always fails").read_text()) == ray_cluster.ATTEMPTS
     assert len((tmp_path / "fails once").read_text()) == 2

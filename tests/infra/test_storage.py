@@ -2,6 +2,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from diagonal_data.filters.duplicates import near_copies
 from diagonal_data.phash import hamming
 

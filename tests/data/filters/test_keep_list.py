@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from diagonal_data.filters.keep_list import (
     UID_DTYPE,
     filter_folder,

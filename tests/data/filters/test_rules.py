@@ -3,6 +3,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from diagonal_data.config import CaptionLength, Duplicates, FiltersConfig, HoldOut, ImageShape
 from diagonal_data.filters.rules import first_drop_reasons
 from diagonal_data.schema import ROW_SCHEMA

@@ -1,0 +1,142 @@
+"""What a site asks of robots: robots.txt (RFC 9309) and X-Robots-Tag opt-outs. Pure functions.
+
+urllib.robotparser is not used: it takes the first rule that matches where RFC 9309 §2.2.2 wants the
+longest, and it knows neither `*` nor `$`.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+ROBOTS_MAX_BYTES = 500 * 2**10
+"""What is read of a robots.txt; RFC 9309 §2.5 asks for at least 500 KiB. The rest is ignored."""
+OPT_OUT_DIRECTIVES = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
+# Directives with a value: what stands before their colon is no robot's name.
+VALUED_DIRECTIVES = frozenset(
+    {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+)
+PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+
+
+@dataclass(frozen=True)
+class RobotsRules:
+    """The rules of one robots.txt that concern us, as (allow, pattern), normalised."""
+
+    rules: tuple[tuple[bool, str], ...] = ()
+
+
+ALLOW_ALL = RobotsRules()
+
+
+def parse_robots(text: str, agent: str) -> RobotsRules:
+    """The rules of all groups that name the product token `agent`, or else of the `*` groups."""
+    ours: list[tuple[bool, str]] = []
+    everyones: list[tuple[bool, str]] = []
+    named = False
+    agents: set[str] = set()
+    agents_open = False
+    for key, value in _lines(text):
+        if key == "user-agent":
+            # Consecutive user-agent lines share a group; one after a rule opens a new group.
+            agents = (agents if agents_open else set()) | {_product_token(value)}
+            agents_open = True
+            named = named or agent.lower() in agents
+        elif key in ("allow", "disallow"):
+            agents_open = False
+            rule = (key == "allow", _normal_pattern(value))
+            if value and agent.lower() in agents:
+                ours.append(rule)
+            if value and "*" in agents:
+                everyones.append(rule)
+    return RobotsRules(tuple(ours if named else everyones))
+
+
+def may_fetch(rules: RobotsRules, url: str) -> bool:
+    """Whether the rules let `url` be fetched: the longest match decides, `allow` wins a tie."""
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if path == "/robots.txt":
+        return True
+    # In a path `*` and `$` are plain characters, which patterns spell %2A and %24.
+    path = _normal(path).replace("*", "%2A").replace("$", "%24")
+    matching = [(len(pattern), allow) for allow, pattern in rules.rules if _matches(pattern, path)]
+    return max(matching, default=(0, True))[1]
+
+
+def opts_out(header_values: Iterable[str], agent: str) -> bool:
+    """Whether X-Robots-Tag headers, one string each, opt out of us or of every robot.
+
+    `NAME: directives` speaks to the robot NAME only, to the end of its header or the next name.
+    """
+    for header in header_values:
+        addressed = True
+        for item in header.lower().split(","):
+            name, colon, rest = item.partition(":")
+            if colon and name.strip() in VALUED_DIRECTIVES:
+                continue
+            if colon:
+                addressed = name.strip() == agent.lower()
+            if addressed and is_opt_out([rest if colon else item]):
+                return True
+    return False
+
+
+def is_opt_out(directives: Collection[str]) -> bool:
+    """Whether one of the directives, in any case, keeps images out of a training set."""
+    return any(directive.strip().lower() in OPT_OUT_DIRECTIVES for directive in directives)
+
+
+def _lines(text: str) -> Iterable[tuple[str, str]]:
+    for line in re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")):
+        key, colon, value = line.partition("#")[0].partition(":")
+        if colon:
+            yield key.strip().lower(), value.strip()
+
+
+def _product_token(value: str) -> str:
+    """`Diagonal/1.0` → `diagonal`: a token ends at the first character it may not have."""
+    if value.startswith("*"):
+        return "*"
+    token = re.match(r"[A-Za-z_-]*", value)
+    return token[0].lower() if token else ""
+
+
+def _normal_pattern(value: str) -> str:
+    pattern = _normal(value)
+    anchored = pattern.endswith("$")
+    return pattern.removesuffix("$").replace("$", "%24") + ("$" if anchored else "")
+
+
+def _normal(path: str) -> str:
+    """One spelling of each character, so that `%7E` and `~`, `ä` and `%c3%a4` compare equal."""
+
+    def spell(escape: re.Match[str]) -> str:
+        character = chr(int(escape[1], 16))
+        plain = character.isascii() and (character.isalnum() or character in "-._~")
+        return character if plain else escape[0].upper()
+
+    quoted = quote(path, safe=PRINTABLE_ASCII, errors="replace")
+    return re.sub(r"%([0-9A-Fa-f]{2})", spell, quoted)
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """Prefix match with `*` for any characters and a final `$` for the end.
+
+    Pieces are sought one after the other, each at its first place: a regular expression with
+    many `.*` could be made to backtrack for hours.
+    """
+    anchored = pattern.endswith("$")
+    first, *pieces = pattern.removesuffix("$").split("*")
+    if not path.startswith(first):
+        return False
+    if anchored and not pieces:
+        return path == first
+    position = len(first)
+    last = pieces.pop() if anchored else ""
+    for piece in pieces:
+        found = path.find(piece, position)
+        if found < 0:
+            return False
+        position = found + len(piece)
+    return path.endswith(last) and len(path) - len(last) >= position
