@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from diagonal_data.config import ShardsConfig
 from diagonal_data.demo.server import serving
 from diagonal_data.demo.site import ensure_site

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from PIL import Image
+from tests.demo_packages import package_cache  # noqa: F401  # a fixture
 
 
 @dataclass

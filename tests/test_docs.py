@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.test_recipes import COMMANDS
+
 from diagonal_infra.cli import parse_recipe
 from diagonal_infra.launch import MODULES
-
-from tests.test_recipes import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

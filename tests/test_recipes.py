@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from diagonal_data import recipes as data_recipes
 from diagonal_eval import recipes as eval_recipes
 from diagonal_infra.cli import parse_recipe

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +17,8 @@ from rich.progress import (
 )
 
 STDERR = Console(stderr=True)
-STDOUT = Console()
+# Pipes and CI logs have no width of their own; rich would assume 80 and cut the tables.
+STDOUT = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def configure() -> None:

@@ -2,8 +2,9 @@
 
 Of equals the one with the largest original stays, then the first in dataset order. Perceptual
 pairs are found by bands, never by a cross join: hashes that differ in at most 3 bits agree in at
-least one of 4 bands of 16 bits, so only rows that share a band are compared. Blind spot: flat
-pictures (too few bits set) are compared with nothing, and a crop or a mirror image is no copy here.
+least one of 4 bands of 16 bits, so only rows that share a band are compared. Blind spots: flat
+pictures (too few bits set) are compared with nothing; a crop or a mirror image is no copy; and the
+hash sees brightness only, so a blue drawing is a copy of the same one in an equally bright red.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Fixtures of the demo: a package cache of simple shapes, in the layout of the real packages."""
+"""The demo's packages in small: a cache of simple shapes, in the layout of the real packages."""
 
 import json
 from pathlib import Path

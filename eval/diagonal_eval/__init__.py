@@ -1,0 +1,19 @@
+"""What a trained dual encoder can do, measured: every number with its n and a 95 % interval.
+
+config       configuration trees of the three commands;  recipes  named choices
+__main__     command: checkpoint × dataset → results.json, predictions.parquet, report.html
+  dataset      finished shards, their samples and funnels, read by byte range
+  embed        the one door to diagonal_train: pictures and texts → fp16 embeddings, cached
+  demo_tasks   the demo's ground truth joined to the dataset: which classes for which pictures
+  zeroshot     prompt ensembles, classifiers, predictions, accuracy
+  retrieval    recall@k with several right answers
+  intervals    Wilson and bootstrap
+  results      all measurements of a checkpoint, and the JSON and Parquet they are written as
+  pictures     sample sheet, similarity matrices and loss curve, gathered for the report
+  charts       SVG bars and lines, PNG heat maps
+  report       one self-contained HTML page;  report_tables, report_style  its tables and CSS
+scores       command: dataset × model → score columns and embeddings, shard by shard
+explore      command: dataset × model → a page on 127.0.0.1 with text search
+  catalogue    the dataset in memory, and the search;  explore_page  its HTML
+demo         the whole way from the demo web to the report
+"""

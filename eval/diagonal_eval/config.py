@@ -1,0 +1,83 @@
+"""Configuration trees of the eval commands; recipes.py holds the named choices."""
+
+from dataclasses import dataclass
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """A checkpoint and a dataset with ground truth in, results and a report out."""
+
+    checkpoint: str
+    """Run folder (its last checkpoint counts) or RUN/checkpoints/step-00001000."""
+    output: str
+    """Folder for results.json, predictions.parquet, report.html and cached embeddings."""
+    data: str
+    """Dataset folder."""
+    labels: str
+    """Ground truth of the demo's drawings, Parquet: url, style, hexcode, label, held-out flags."""
+    templates: tuple[str, ...]
+    """Prompt templates of the ensemble; {} stands for the class name."""
+    filter_name: str | None = None
+    """Keep list under DATASET/filters that the model was trained on, for funnel and leak check."""
+    batch_size: int = 256
+    """Pictures or texts embedded at a time."""
+    seed: int = 0
+    """Draws the bootstrap's resamples and the pictures of the report."""
+    bootstrap_resamples: int = 1000
+    """Resamples behind the interval of the mean over held-out styles."""
+    matrix_pairs: int = 64
+    """Picture–label pairs in the similarity matrices of the report."""
+    sheet_samples: int = 24
+    """Pictures per sample sheet of the report."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.templates), "--templates must name at least one template")
+        for template in self.templates:
+            _require("{}" in template, f"--templates: {template!r} has no {{}} for the class name")
+        _require(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}")
+        _require(self.bootstrap_resamples >= 1, "--bootstrap-resamples must be at least 1")
+        _require(self.matrix_pairs >= 2, "--matrix-pairs must be at least 2")
+        _require(self.sheet_samples >= 0, "--sheet-samples must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresConfig:
+    """A dataset and a model in, score columns and embeddings out."""
+
+    dataset: str
+    """Dataset folder; a local path or any fsspec URL."""
+    checkpoint: str
+    """Run folder (its last checkpoint counts) or RUN/checkpoints/step-00001000."""
+    name: str = "clip"
+    """Written to DATASET/scores/NAME and DATASET/embeddings/NAME."""
+    batch_size: int = 256
+    """Pictures or texts embedded at a time."""
+
+    def __post_init__(self) -> None:
+        _require(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}")
+        _require(bool(self.name) and "/" not in self.name, "--name must be a plain folder name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreConfig:
+    """A dataset with embeddings and the model that made them in, a page in the browser out."""
+
+    dataset: str
+    """Dataset folder with embeddings, as diagonal_eval.scores writes them."""
+    checkpoint: str
+    """Run folder or checkpoint that made the embeddings; it embeds the query."""
+    name: str = "clip"
+    """Embeddings read from DATASET/embeddings/NAME."""
+    port: int = 8199
+    """Port on 127.0.0.1; 0 takes a free one."""
+    limit: int = 60
+    """Results shown."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.port <= 65535, f"--port must be 0–65535, got {self.port}")
+        _require(self.limit >= 1, f"--limit must be at least 1, got {self.limit}")

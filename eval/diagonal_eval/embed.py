@@ -1,0 +1,223 @@
+"""The one door to diagonal_train: a checkpoint becomes an encoder of pictures and texts.
+
+    bytes ─ decode (threads) ─ uint8 CHW ─ stack, normalise on the device ─ encode_image ─ fp16 rows
+    texts ─ tokenise ─ encode_text ─ fp16 rows
+
+Rows are normalised in fp32 and then rounded to fp16, cached or not, so that both give the same
+numbers. A picture that cannot be decoded becomes a row of zeros: its place in the order stays.
+
+Shape suffixes: B batch, C channels, H height, W width, T tokens, N pictures or texts, D embedding
+width.
+"""
+
+import io
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diagonal_eval.dataset import content_digest
+from diagonal_infra import log, storage
+from diagonal_train.augment import prepare_for_eval
+from diagonal_train.models import load_model
+from diagonal_train.transforms import preprocess_for_eval
+
+Halves = NDArray[np.float16]
+OnBatch = Callable[[int], object]
+MAX_DECODE_THREADS = 8
+PROBE_TEXT = "a photo of 2 cats, ça va?"
+"""Its tokens stand for the tokenizer in an encoder's digest."""
+logger = logging.getLogger(__name__)
+
+
+class DualEncoderLike(Protocol):
+    """What evaluation needs of a model."""
+
+    def encode_image(self, images_BCHW: Tensor) -> Tensor: ...
+    def encode_text(self, tokens_BT: Tensor) -> Tensor: ...
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """A model in eval mode with its preprocessing; `digest` names weights and preprocessing."""
+
+    model: DualEncoderLike
+    tokenizer: Callable[[list[str]], Tensor]
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    step: int
+    digest: str
+    device: torch.device
+
+
+def load_encoder(checkpoint: str, *, step: int | None = None) -> Encoder:
+    """The encoder of a run folder's last checkpoint, of a named checkpoint, or of a given step.
+
+    Step 0 is the initial weights. The model goes to CUDA where there is a device.
+
+    Raises:
+        UserError: there is no such run or no such checkpoint.
+    """
+    run, named_step = split_checkpoint(checkpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    loaded = load_model(run, named_step if step is None else step, device)
+    return build_encoder(
+        loaded.model,
+        tokenizer=loaded.tokenizer,
+        image_size=loaded.image_size,
+        mean=loaded.mean,
+        std=loaded.std,
+        step=loaded.step,
+        device=device,
+    )
+
+
+def build_encoder(
+    model: DualEncoderLike,
+    *,
+    tokenizer: Callable[[list[str]], Tensor],
+    image_size: int,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    step: int,
+    device: torch.device,
+) -> Encoder:
+    """An encoder with its digest computed; the model is in eval mode and on the device."""
+    tokens = tokenizer([PROBE_TEXT]).numpy().tobytes()
+    parts: list[str | bytes] = [f"{image_size} {mean} {std}", tokens]
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor):
+            content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            parts += [f"{name} {tuple(value.shape)} {value.dtype}", content.numpy().tobytes()]
+    return Encoder(
+        model=model,
+        tokenizer=tokenizer,
+        image_size=image_size,
+        mean=mean,
+        std=std,
+        step=step,
+        digest=content_digest(*parts),
+        device=device,
+    )
+
+
+def split_checkpoint(checkpoint: str) -> tuple[str, int | None]:
+    """`RUN/checkpoints/step-00001000` → RUN and 1000; any other path is a run folder."""
+    run, mark, name = checkpoint.rstrip("/").rpartition("/checkpoints/step-")
+    if mark and name.isdecimal():
+        return run, int(name)
+    return checkpoint.rstrip("/"), None
+
+
+def embed_images(
+    encoder: Encoder,
+    images: Iterable[bytes],
+    batch_size: int,
+    on_batch: OnBatch = lambda _: None,
+) -> Halves:
+    """One row per picture, in order; decoding of the next batch overlaps encoding of this one."""
+    rows: list[Halves] = []
+    with torch.inference_mode():
+        for batch in _decoded_batches(images, encoder.image_size, batch_size):
+            pixels_BCHW = torch.from_numpy(np.stack([_or_black(p, encoder) for p in batch]))
+            images_BCHW = prepare_for_eval(
+                pixels_BCHW.to(encoder.device), mean=encoder.mean, std=encoder.std
+            )
+            rows_BD = _as_halves(encoder.model.encode_image(images_BCHW))
+            rows_BD[[pixels is None for pixels in batch]] = 0
+            rows.append(rows_BD)
+            on_batch(len(batch))
+    return np.concatenate(rows) if rows else np.zeros((0, 0), np.float16)
+
+
+def embed_texts(
+    encoder: Encoder,
+    texts: Sequence[str],
+    batch_size: int,
+    on_batch: OnBatch = lambda _: None,
+) -> Halves:
+    """One row per text, in order; a repeated text is encoded once."""
+    distinct = list(dict.fromkeys(texts))
+    rows: list[Halves] = []
+    with torch.inference_mode():
+        for start in range(0, len(distinct), batch_size):
+            batch = distinct[start : start + batch_size]
+            tokens_BT = encoder.tokenizer(batch).to(encoder.device)
+            rows.append(_as_halves(encoder.model.encode_text(tokens_BT)))
+            on_batch(len(batch))
+    row_of = {text: row for row, text in enumerate(distinct)}
+    if not rows:
+        return np.zeros((0, 0), np.float16)
+    return np.concatenate(rows)[[row_of[text] for text in texts]]
+
+
+def cached(path: str, total: int, name: str, compute: Callable[[OnBatch], Halves]) -> Halves:
+    """The embeddings in `path`; computed behind a progress bar and written whole if not there."""
+    if storage.exists(path):
+        return read_embeddings(path)["embeddings"]
+    with log.progress() as bar:
+        task = bar.add_task(f"embedding {name}", total=total)
+        rows_ND = compute(lambda count: bar.advance(task, count))
+    write_embeddings(path, embeddings=rows_ND)
+    return rows_ND
+
+
+def read_embeddings(path: str) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file by name."""
+    with np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def write_embeddings(path: str, **arrays: NDArray[Any]) -> None:
+    """An npz file that appears whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]  # numpy's stub takes the arrays for allow_pickle
+    storage.write_bytes(path, buffer.getvalue())
+
+
+def _as_halves(features_BD: Tensor) -> Halves:
+    unit_BD = torch.nn.functional.normalize(features_BD.float(), dim=-1)
+    return unit_BD.half().cpu().numpy()
+
+
+def _or_black(pixels_CHW: NDArray[np.uint8] | None, encoder: Encoder) -> NDArray[np.uint8]:
+    if pixels_CHW is None:
+        return np.zeros((3, encoder.image_size, encoder.image_size), np.uint8)
+    return pixels_CHW
+
+
+def _decoded_batches(
+    images: Iterable[bytes], image_size: int, batch_size: int
+) -> Iterator[list[NDArray[np.uint8] | None]]:
+    """Lists of decoded pictures; at most two batches are held at a time."""
+    remaining = iter(images)
+    preprocess = preprocess_for_eval(image_size)
+
+    def decode(image: bytes) -> NDArray[np.uint8] | None:
+        try:
+            return preprocess(image) if image else None
+        except ValueError as error:
+            logger.warning("picture not decoded bytes=%d error=%s", len(image), error)
+            return None
+
+    waiting: deque[list[Future[NDArray[np.uint8] | None]]] = deque()
+    with ThreadPoolExecutor(min(MAX_DECODE_THREADS, os.cpu_count() or 1)) as pool:
+        while True:
+            batch = list(itertools.islice(remaining, batch_size))
+            if batch:
+                waiting.append([pool.submit(decode, image) for image in batch])
+            if not waiting:
+                return
+            if len(waiting) == 2 or not batch:
+                yield [future.result() for future in waiting.popleft()]

@@ -1,0 +1,85 @@
+"""Zero-shot classification: class names become a classifier, pictures are put to it.
+
+    prompts of a class (T templates) → text embeddings → normalise → mean → normalise → one row
+
+Logits are cosines in fp32: under bf16 autocast, as CLIP_benchmark has it, neighbouring classes tie.
+The temperature changes no ranking and is left out.
+
+Shape suffixes: N pictures, C classes, T templates, K best, D embedding width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diagonal_eval.intervals import Rate
+
+Floats = NDArray[np.float32]
+EmbedTexts = Callable[[Sequence[str]], NDArray[np.floating]]
+"""Texts in, one embedding per text out, in order; normalised or not."""
+
+BARE_LABEL = ("{}",)
+"""The template of the class name on its own."""
+CHUNK_ROWS = 4096
+"""Pictures whose logits are held in memory at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """For each picture the best classes, best first, and where the right one came in."""
+
+    top_NK: NDArray[np.int64]
+    """Class indexes; K is 5, or the number of classes if that is smaller."""
+    rank_N: NDArray[np.int64]
+    """0 if the right class scored strictly best; ties count against the model."""
+
+    def accuracy(self, k: int) -> Rate:
+        """Share of the pictures whose right class is among the k best."""
+        return Rate(successes=int((self.rank_N < k).sum()), n=len(self.rank_N))
+
+
+def normalise(rows: NDArray[np.floating]) -> Floats:
+    """Rows of length one in fp32; a row of zeros stays zeros."""
+    rows_ND = rows.astype(np.float32)
+    length_N1 = np.linalg.norm(rows_ND, axis=1, keepdims=True)
+    return (rows_ND / np.where(length_N1 > 0, length_N1, 1)).astype(np.float32, copy=False)
+
+
+def fill_template(template: str, class_name: str) -> str:
+    """The prompt; unlike `str.format` it leaves other braces alone."""
+    return template.replace("{}", class_name)
+
+
+def prompts_for(class_names: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """Every prompt of a classifier, all templates of a class together."""
+    return [fill_template(template, name) for name in class_names for template in templates]
+
+
+def build_classifier(
+    embed_texts: EmbedTexts, class_names: Sequence[str], templates: Sequence[str]
+) -> Floats:
+    """One row per class: the normalised mean of its normalised prompt embeddings."""
+    prompts_PD = normalise(embed_texts(prompts_for(class_names, templates)))
+    prompts_CTD = prompts_PD.reshape(len(class_names), len(templates), -1)
+    return normalise(prompts_CTD.mean(axis=1))
+
+
+def predict(
+    images_ND: NDArray[np.floating], classifier_CD: Floats, truth_N: NDArray[np.int64]
+) -> Predictions:
+    """The five best classes of every picture and the rank of the right one.
+
+    A picture without an embedding (zeros) ties with every class, so it counts as wrong.
+    """
+    num_best = min(5, len(classifier_CD))
+    top_NK = np.zeros((len(images_ND), num_best), dtype=np.int64)
+    rank_N = np.zeros(len(images_ND), dtype=np.int64)
+    for start in range(0, len(images_ND), CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        logits_NC = normalise(images_ND[rows]) @ classifier_CD.T
+        own_N1 = np.take_along_axis(logits_NC, truth_N[rows, None], axis=1)
+        rank_N[rows] = (logits_NC >= own_N1).sum(axis=1) - 1
+        top_NK[rows] = np.argsort(-logits_NC, axis=1, kind="stable")[:, :num_best]
+    return Predictions(top_NK=top_NK, rank_N=rank_N)

@@ -1,0 +1,122 @@
+import io
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diagonal_eval.embed import (
+    OnBatch,
+    build_encoder,
+    cached,
+    embed_images,
+    embed_texts,
+    load_encoder,
+    split_checkpoint,
+)
+from diagonal_infra.errors import UserError
+
+
+def png(colour: tuple[int, int, int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 24), colour).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+COLOURS = [(250, 10, 10), (10, 250, 10), (10, 10, 250), (250, 250, 10), (10, 250, 250)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
+def test_batches_change_nothing_and_order_stays(colour_encoder: Any, batch_size: int) -> None:
+    counted: list[int] = []
+    images = [png(colour) for colour in COLOURS]
+    rows = embed_images(colour_encoder, images, batch_size, counted.append)
+    assert rows.dtype == np.float16
+    pixels = torch.tensor(COLOURS).float() / 255 - 0.5
+    expected = torch.nn.functional.normalize(colour_encoder.model.project(pixels), dim=-1)
+    np.testing.assert_allclose(rows, expected.detach().numpy(), atol=2e-3)
+    assert sum(counted) == len(images)
+
+
+def test_a_picture_that_cannot_be_decoded_keeps_its_place(
+    colour_encoder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        rows = embed_images(colour_encoder, [png(COLOURS[0]), b"no image", png(COLOURS[1])], 2)
+    assert [bool(row.any()) for row in rows] == [True, False, True]
+    assert "picture not decoded" in caplog.text
+
+
+def test_texts_come_back_in_their_order_and_once_encoded(colour_encoder: Any) -> None:
+    counted: list[int] = []
+    texts = ["red square", "blue square", "red square"]
+    rows = embed_texts(colour_encoder, texts, 1, counted.append)
+    assert counted == [1, 1]
+    np.testing.assert_array_equal(rows[0], rows[2])
+    assert (rows[0] != rows[1]).any()
+
+
+def test_nothing_to_embed_is_an_empty_array(colour_encoder: Any) -> None:
+    assert len(embed_images(colour_encoder, [], 4)) == len(embed_texts(colour_encoder, [], 4)) == 0
+
+
+def test_embeddings_are_computed_once(tmp_path: Path) -> None:
+    path, calls = str(tmp_path / "cache" / "rows.npz"), []
+
+    def compute(on_batch: OnBatch) -> np.ndarray:
+        calls.append(1)
+        on_batch(2)
+        return np.ones((2, 3), np.float16)
+
+    first, second = (cached(path, 2, "rows", compute) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert len(calls) == 1
+
+
+def test_digest_names_weights_and_preprocessing(colour_encoder: Any) -> None:
+    def rebuilt(**changes: Any) -> str:
+        e = replace(colour_encoder, **changes)
+        return build_encoder(
+            e.model, tokenizer=e.tokenizer, image_size=e.image_size, mean=e.mean, std=e.std,
+            step=e.step, device=e.device,
+        ).digest  # fmt: skip
+
+    assert rebuilt() == colour_encoder.digest
+    assert rebuilt(step=8) == colour_encoder.digest
+    assert rebuilt(image_size=32) != colour_encoder.digest
+    with torch.no_grad():
+        colour_encoder.model.project.weight[0, 0] += 1
+    assert rebuilt() != colour_encoder.digest
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("out/runs/a", ("out/runs/a", None)),
+        ("out/runs/a/", ("out/runs/a", None)),
+        ("out/a/checkpoints/step-00001000/", ("out/a", 1000)),
+        ("out/a/checkpoints/latest", ("out/a/checkpoints/latest", None)),
+    ],
+)
+def test_a_checkpoint_is_a_run_and_a_step(path: str, expected: tuple[str, int | None]) -> None:
+    assert split_checkpoint(path) == expected
+
+
+def test_a_real_run_is_loaded_at_any_step(tiny_run: str) -> None:
+    last, first = load_encoder(tiny_run), load_encoder(tiny_run, step=0)
+    named = load_encoder(f"{tiny_run}/checkpoints/step-00000008")
+    assert (last.step, first.step, named.step) == (8, 0, 8)
+    assert last.digest == named.digest != first.digest
+    assert embed_images(last, [png(COLOURS[0])], 1).shape == (1, 32)
+    assert embed_texts(last, ["a red square"], 1).shape == (1, 32)
+
+
+def test_a_missing_run_or_step_is_a_user_error(tiny_run: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        load_encoder(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="step 5"):
+        load_encoder(f"{tiny_run}/checkpoints/step-00000005")

@@ -1,0 +1,140 @@
+"""The whole way on a tiny web: pages, shards, filter, training, evaluation, in one process."""
+
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from diagonal_data import candidates
+from diagonal_data.config import (
+    CandidatesConfig,
+    DecodeConfig,
+    Duplicates,
+    FetchConfig,
+    FiltersConfig,
+    HoldOut,
+    ShardsConfig,
+)
+from diagonal_data.demo.server import serving
+from diagonal_data.demo.site import ensure_site
+from diagonal_data.demo.web import ADDRESSES, hosts_at
+from diagonal_data.filters.__main__ import write_filter
+from diagonal_data.filters.keep_list import pack_uids, read_keep_list
+from diagonal_data.rows import read_rows
+from diagonal_data.shards import build_dataset
+from diagonal_eval import __main__ as evaluation
+from diagonal_eval.recipes import demo as demo_evaluation
+from diagonal_train.distributed import World
+from diagonal_train.loop import train
+from diagonal_train.recipes import tiny
+
+
+def free_port() -> int:
+    """A port that no address of the demo's web uses now."""
+    with socket.socket() as probe:
+        probe.bind((ADDRESSES[0], 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> Path:
+    """A folder with web, candidates, dataset and filter of 12 concepts in 8 styles."""
+    root = tmp_path_factory.mktemp("demo")
+    port = free_port()
+    hosts = hosts_at(port)
+    ensure_site(str(root / "web"), str(package_cache), port=port)
+    fetch = FetchConfig(timeout_seconds=5.0)
+    with serving(str(root / "web")):
+        candidates.main(
+            CandidatesConfig(
+                output=str(root / "candidates"),
+                seeds=tuple(f"http://{host}/" for host in hosts),
+                allow_hosts=tuple(hosts),
+                fetch=fetch,
+            )
+        )
+        build_dataset(
+            ShardsConfig(
+                candidates=str(root / "candidates"),
+                dataset=str(root / "dataset"),
+                image_size=48,
+                samples_per_shard=40,
+                local=True,
+                allow_hosts=tuple(hosts),
+                fetch=fetch,
+                decode=DecodeConfig(resize_mode="border", only_if_bigger=False),
+            )
+        )
+    write_filter(
+        FiltersConfig(
+            dataset=str(root / "dataset"),
+            name="demo",
+            duplicates=Duplicates(max_hamming=-1),
+            hold_out=HoldOut(
+                list=str(root / "web" / "labels.parquet"),
+                columns=("held_out_style", "held_out_concept"),
+            ),
+        )
+    )
+    return root
+
+
+def test_every_fault_of_the_web_ends_as_a_counted_reason(dataset: Path) -> None:
+    funnel = json.loads((dataset / "dataset/filters/demo/funnel.json").read_text())
+    assert funnel["input"] == funnel["kept"] + sum(funnel["reasons"].values())
+    expected = {
+        "http_client_error",
+        "http_server_error",
+        "not_an_image",
+        "opted_out",
+        "robots_disallowed",
+        "too_many_redirects",
+        "truncated_image",
+        "held_out",
+    }
+    assert expected <= funnel["reasons"].keys()
+
+
+def test_no_held_out_drawing_is_kept(dataset: Path) -> None:
+    labels = pq.read_table(dataset / "web" / "labels.parquet").to_pylist()
+    held_out = {
+        label["url"] for label in labels if label["held_out_style"] or label["held_out_concept"]
+    }
+    kept = {tuple(uid) for uid in read_keep_list(str(dataset / "dataset"), "demo").tolist()}
+    rows = read_rows(str(dataset / "dataset"), ["uid", "url"]).to_pylist()
+    kept_urls = {r["url"] for r in rows if tuple(pack_uids([r["uid"]])[0].tolist()) in kept}
+    assert kept_urls
+    assert not kept_urls & held_out
+
+
+def test_training_learns_shapes_and_colours_of_styles_it_never_saw(dataset: Path) -> None:
+    recipe = tiny()
+    config = replace(
+        recipe,
+        data=str(dataset / "dataset"),
+        run=str(dataset / "run"),
+        samples=3_200,
+        checkpoint_every_steps=100,
+        log_every_steps=20,
+        augment=replace(recipe.augment, colour=0.0),
+    )
+    result = train(config, World())
+    assert result.finished
+    evaluation.main(
+        replace(
+            demo_evaluation(),
+            checkpoint=str(dataset / "run"),
+            output=str(dataset / "eval"),
+            data=str(dataset / "dataset"),
+            labels=str(dataset / "web" / "labels.parquet"),
+            matrix_pairs=8,
+        )
+    )
+    results = json.loads((dataset / "eval" / "results.json").read_text())
+    for style in ("openmoji", "fluent-emoji-flat"):
+        measured = results["zeroshot"][style]
+        assert measured["ci95"][0] > measured["chance"], (style, measured)
+    assert (dataset / "eval" / "report.html").stat().st_size > 10_000
