@@ -7,6 +7,8 @@ RUN := $(BIN)/python -m
 TARGET ?= train
 ON ?= local
 PROCESSES ?= 1
+# Threads that wait by spinning take the core from the decoding processes.
+export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock format check test test-all bench clean \

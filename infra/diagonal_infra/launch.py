@@ -58,12 +58,13 @@ class LaunchConfig:
 
 def plan_command(config: LaunchConfig) -> tuple[list[str], dict[str, str]]:
     """The command line and the environment variables it adds."""
-    stage = ["-m", MODULES[config.target], config.recipe, *config.args]
+    stage = [MODULES[config.target], config.recipe, *config.args]
     if config.on == "torchrun":
         ranks = ["--standalone", f"--nproc-per-node={config.processes}"]
-        return [sys.executable, "-m", "torch.distributed.run", *ranks, *stage], {}
+        # The double dash keeps torchrun from taking the stage's --run for one of its own flags.
+        return [sys.executable, "-m", "torch.distributed.run", *ranks, "-m", "--", *stage], {}
     environment = {"RAY_ADDRESS": config.address} if config.on == "ray" and config.address else {}
-    return [sys.executable, *stage], environment
+    return [sys.executable, "-m", *stage], environment
 
 
 def main(config: LaunchConfig) -> None:

@@ -16,7 +16,7 @@ def test_a_local_launch_is_the_users_own_command() -> None:
 def test_torchrun_starts_the_ranks() -> None:
     command, _ = plan_command(LaunchConfig(target="train", on="torchrun", processes=2))
     assert command[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    assert command[5:] == ["-m", "diagonal_train", "demo"]
+    assert command[5:] == ["-m", "--", "diagonal_train", "demo"]
 
 
 def test_ray_joins_the_named_cluster() -> None:

@@ -1,0 +1,63 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from diagonal_infra.errors import CheckpointError
+from diagonal_train import checkpoint
+from diagonal_train.config import TrainConfig
+
+
+@pytest.fixture
+def run(finished_run: TrainConfig, tmp_path: Path) -> str:
+    """A copy of a finished run that the test may damage."""
+    shutil.copytree(finished_run.run, tmp_path / "copy")
+    return str(tmp_path / "copy")
+
+
+def newest(run: str) -> int:
+    found = checkpoint.latest_complete(run)
+    assert found is not None
+    return found.step
+
+
+def test_the_newest_complete_checkpoint_is_found(run: str) -> None:
+    assert checkpoint.steps(run) == [0, 10, 20]
+    found = checkpoint.latest_complete(run)
+    assert found is not None
+    assert (found.step, found.samples_seen) == (20, 320)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "lose", "no manifest", "half a manifest"])
+def test_a_damaged_checkpoint_is_passed_over(run: str, damage: str) -> None:
+    folder = checkpoint.folder(run, 20)
+    data, manifest = next(folder.glob("*.distcp")), folder / "manifest.json"
+    content = data.read_bytes()
+    if damage == "flip":
+        data.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
+    elif damage == "truncate":
+        data.write_bytes(content[:-1])
+    elif damage == "lose":
+        data.unlink()
+    elif damage == "no manifest":
+        manifest.unlink()
+    else:
+        manifest.write_bytes(manifest.read_bytes()[:40])
+    assert newest(run) == 10
+    with pytest.raises(CheckpointError, match="step-00000020"):
+        checkpoint.find(run, 20)
+
+
+def test_a_checkpoint_set_aside_is_none(run: str) -> None:
+    folder = checkpoint.folder(run, 20)
+    folder.rename(folder.with_name(folder.name + ".partial-0"))
+    assert newest(run) == 10
+
+
+def test_an_empty_run_has_no_checkpoint(tmp_path: Path) -> None:
+    assert checkpoint.latest_complete(str(tmp_path)) is None
+
+
+def test_pruning_keeps_the_newest_and_the_initial_weights(run: str) -> None:
+    checkpoint.prune(run, 1)
+    assert checkpoint.steps(run) == [0, 20]

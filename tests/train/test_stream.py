@@ -1,0 +1,127 @@
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from diagonal_infra.errors import DiagonalError
+from diagonal_train.config import TrainConfig
+from diagonal_train.index import open_index
+from diagonal_train.models import build_tokenizer
+from diagonal_train.order import lanes_of, plan_order
+from diagonal_train.stream import Batch, SampleStream, batches, concatenate
+
+Build = Callable[..., TrainConfig]
+
+
+def stream_of(
+    config: TrainConfig, *, rank: int = 0, ranks: int = 1, workers: int = 0, first: int = 0
+) -> SampleStream:
+    index = open_index(config.data, config.filter)
+    return SampleStream(
+        index=index,
+        plan=plan_order(
+            index,
+            lanes=config.stream.lanes,
+            window=config.stream.window,
+            global_batch_size=config.global_batch_size,
+            seed=config.seed,
+        ),
+        tokenizer=build_tokenizer(config.model),
+        config=dataclasses.replace(config.stream, num_workers=workers),
+        image_size=config.model.image_size,
+        lanes=lanes_of(config.stream.lanes, part=rank, parts=ranks),
+        first_batch=first,
+        last_batch=6,
+    )
+
+
+def read(config: TrainConfig, **where: Any) -> Iterator[Batch]:
+    return batches(stream_of(config, **where))
+
+
+def whole_passes(tiny: Build, dataset: Path) -> TrainConfig:
+    """Every sample once per batch: 120 samples are 3 rounds of 8 lanes and 5 positions."""
+    stream = dataclasses.replace(tiny().stream, window=5)
+    return tiny(data=str(dataset), filter=None, global_batch_size=120, stream=stream)
+
+
+def assert_same(left: Batch, right: Batch) -> None:
+    assert left.uids == right.uids
+    assert torch.equal(left.images_BCHW, right.images_BCHW)
+    assert torch.equal(left.tokens_BT, right.tokens_BT)
+    assert torch.equal(left.noise_BK, right.noise_BK)
+
+
+def test_a_batch_has_the_shapes_and_types_it_promises(tiny: Build) -> None:
+    batch = next(read(tiny()))
+    assert batch.images_BCHW.shape == (16, 3, 32, 32)
+    assert batch.images_BCHW.dtype == torch.uint8
+    assert batch.tokens_BT.shape == (16, 12)
+    assert batch.noise_BK.dtype == torch.float32
+    assert len(set(batch.uids)) == 16
+
+
+def test_workers_change_nothing(tiny: Build) -> None:
+    config = tiny()
+    pairs = zip(read(config), read(config, workers=2), strict=True)
+    assert [assert_same(alone, shared) for alone, shared in pairs] == [None] * 6
+
+
+def test_ranks_divide_the_same_batches(tiny: Build) -> None:
+    config = tiny()
+    ranks = [list(read(config, rank=rank, ranks=4)) for rank in range(4)]
+    for step, whole in enumerate(read(config)):
+        assert_same(concatenate([rank[step] for rank in ranks]), whole)
+
+
+def test_a_stream_goes_on_at_any_batch(tiny: Build) -> None:
+    config = tiny()
+    whole = list(read(config))
+    for step, batch in enumerate(read(config, first=4)):
+        assert_same(batch, whole[4 + step])
+
+
+def test_a_sample_is_cropped_otherwise_when_it_comes_again(tiny: Build, own_dataset: Path) -> None:
+    config = whole_passes(tiny, own_dataset)
+    first, second = list(read(config))[:2]
+    assert set(first.uids) == set(second.uids)
+    other = second.images_BCHW[second.uids.index(first.uids[0])]
+    assert not torch.equal(first.images_BCHW[0], other)
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "cause"),
+    [(600, b"no jpeg", "decode_failed"), (257, b"broken", "tar_broken")],
+)
+def test_a_bad_sample_is_replaced_by_the_next_and_counted(
+    tiny: Build, own_dataset: Path, uids: list[str], place: int, content: bytes, cause: str
+) -> None:
+    index = open_index(str(own_dataset), None)
+    with Path(index.shard_paths[0]).open("r+b") as file:
+        file.seek(int(index.offset[10]) + place)
+        file.write(content)
+    config = whole_passes(tiny, own_dataset)
+    batch = next(read(config))
+    assert batch.replaced == {cause: 1}
+    assert uids[10] not in batch.uids
+    assert batch.uids.count(uids[11]) == 2
+
+
+def test_a_short_shard_is_replaced_and_counted(tiny: Build, own_dataset: Path) -> None:
+    index = open_index(str(own_dataset), None)
+    with Path(index.shard_paths[2]).open("r+b") as file:
+        file.truncate(int(index.offset[-2]) + 100)
+    config = whole_passes(tiny, own_dataset)
+    assert next(read(config)).replaced == {"read_failed": 3}
+
+
+def test_a_dataset_without_a_good_sample_stops_with_its_path(
+    tiny: Build, own_dataset: Path
+) -> None:
+    for path in (own_dataset / "shards").glob("*.tar"):
+        path.write_bytes(b"")
+    with pytest.raises(DiagonalError, match=r"64 samples in a row.*\.tar.*read_failed"):
+        next(read(tiny(data=str(own_dataset))))

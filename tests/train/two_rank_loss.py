@@ -1,0 +1,64 @@
+"""A rank of test_loss.py: loss and averaged gradients of its part of a batch, written to a file.
+
+python two_rank_loss.py OUT     with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from diagonal_train.distributed import from_environment, process_group
+from diagonal_train.loss import softmax_contrastive_loss
+
+BATCH_SIZE = 12
+
+
+class Towers(nn.Module):
+    """Two linear encoders and a logit scale, in float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.image = nn.Linear(7, 5, dtype=torch.float64)
+        self.text = nn.Linear(6, 5, dtype=torch.float64)
+        self.logit_scale = nn.Parameter(torch.tensor(2.5, dtype=torch.float64))
+
+    def forward(
+        self, images: torch.Tensor, texts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Embeddings of length 1, and the scale."""
+        image = nn.functional.normalize(self.image(images), dim=-1)
+        text = nn.functional.normalize(self.text(texts), dim=-1)
+        return image, text, self.logit_scale.exp()
+
+
+def whole_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """The same inputs on every rank."""
+    rng = torch.Generator().manual_seed(1)
+    images = torch.randn(BATCH_SIZE, 7, dtype=torch.float64, generator=rng)
+    return images, torch.randn(BATCH_SIZE, 6, dtype=torch.float64, generator=rng)
+
+
+def main(out: str) -> None:
+    """This rank's part; rank 0 writes the mean loss and its gradients, which DDP made equal."""
+    world = from_environment()
+    with process_group(world):
+        towers = Towers()
+        images, texts = (part.chunk(world.world_size)[world.rank] for part in whole_batch())
+        replica = DistributedDataParallel(towers) if world.world_size > 1 else towers
+        loss = softmax_contrastive_loss(*replica(images, texts))
+        loss.backward()
+        mean = loss.detach().clone()
+        if world.world_size > 1:
+            dist.all_reduce(mean)
+        gradients = {name: p.grad for name, p in towers.named_parameters()}
+        if world.is_main:
+            torch.save({"loss": mean / world.world_size, **gradients}, Path(out))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,104 @@
+"""Ranks, devices and the few collectives the loop needs: gloo on CPU, NCCL on CUDA."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from diagonal_infra.errors import DiagonalError
+
+CPU = torch.device("cpu")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Which of how many processes this is, and what it computes on."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    device: torch.device = CPU
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this rank writes files and logs."""
+        return self.rank == 0
+
+
+def from_environment() -> World:
+    """The world that torchrun describes in RANK, WORLD_SIZE and LOCAL_RANK; one process without."""
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    return World(
+        rank=int(os.environ.get("RANK", "0")),
+        world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        local_rank=local_rank,
+        device=device_for(local_rank),
+    )
+
+
+def device_for(local_rank: int) -> torch.device:
+    """The local rank's own CUDA device, or the CPU."""
+    return torch.device("cuda", local_rank) if torch.cuda.is_available() else CPU
+
+
+@contextmanager
+def process_group(world: World) -> Iterator[None]:
+    """A process group for the block if there are several ranks; one that exists is left alone."""
+    if world.device.type == "cuda":
+        torch.cuda.set_device(world.device)
+    own = world.world_size > 1 and not dist.is_initialized()
+    if own:
+        backend = "nccl" if world.device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, rank=world.rank, world_size=world.world_size)
+    try:
+        yield
+    finally:
+        if own:
+            dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum of a small tensor over all ranks, in place."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values
+
+
+def agreed(function: Callable[[], Value], world: World) -> Value:
+    """What the function returns on rank 0, on every rank; trouble there is raised everywhere.
+
+    Raises:
+        DiagonalError: what the function raised on rank 0.
+    """
+    box: list[Value | DiagonalError | None] = [None]
+    if world.is_main:
+        try:
+            box = [function()]
+        except DiagonalError as error:
+            box = [error]
+    if dist.is_initialized():
+        dist.broadcast_object_list(box)
+    if isinstance(box[0], DiagonalError):
+        raise box[0]
+    return cast("Value", box[0])
+
+
+def from_all(value: Value) -> list[Value]:
+    """Every rank's value, in rank order."""
+    if not dist.is_initialized():
+        return [value]
+    boxes: list[Value] = [value] * dist.get_world_size()
+    dist.all_gather_object(boxes, value)
+    return boxes

@@ -1,0 +1,198 @@
+"""The dual encoder: an image encoder, a text encoder and a learned logit scale.
+
+The towers, their initial weights and the tokenizer are open_clip's; this file alone imports it.
+
+Shape suffixes: B samples, C colours, H and W pixels, T tokens, D embedding width.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+from torch import Tensor, nn
+
+from diagonal_infra.errors import UserError
+from diagonal_train import checkpoint, towers
+from diagonal_train.augment import prepare_for_eval
+from diagonal_train.config import ModelConfig
+from diagonal_train.start import read_run_config
+from diagonal_train.tokenize import Tokenizer
+from diagonal_train.transforms import center_crop
+
+VOCABULARY_SIZE = 49_408
+"""CLIP's lower-cased byte pairs with start and end."""
+
+
+class DualEncoder(nn.Module):
+    """Embeds images and texts in one space; all outputs are float32 and have length 1."""
+
+    def __init__(self, clip: Any) -> None:
+        super().__init__()
+        self.clip = clip
+
+    @property
+    def logit_scale(self) -> nn.Parameter:
+        """Log of what cosines are multiplied by."""
+        return self.clip.logit_scale
+
+    def encode_image(self, images_BCHW: Tensor) -> Tensor:
+        """Embeddings B×D of normalised images."""
+        return F.normalize(self.clip.encode_image(images_BCHW).float(), dim=-1)
+
+    def encode_text(self, tokens_BT: Tensor) -> Tensor:
+        """Embeddings B×D of token ids."""
+        return F.normalize(self.clip.encode_text(tokens_BT).float(), dim=-1)
+
+    def forward(self, images_BCHW: Tensor, tokens_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Image embeddings, text embeddings, and the factor that makes cosines logits."""
+        # A bare parameter as output would be marked ready twice by DDP.
+        scale = self.logit_scale.exp()
+        return self.encode_image(images_BCHW), self.encode_text(tokens_BT), scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A trained model with all that evaluation needs to feed it."""
+
+    model: DualEncoder
+    """In evaluation mode."""
+    tokenizer: Tokenizer
+    config: ModelConfig
+    step: int
+    """Optimizer steps behind these weights; 0 for the initial ones."""
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of a side of the input."""
+        return self.config.image_size
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """RGB mean that the input is normalised with."""
+        return self.config.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """RGB deviation that the input is normalised with."""
+        return self.config.std
+
+    @torch.no_grad()
+    def embed_images(self, contents: list[bytes]) -> Tensor:
+        """Embeddings B×D of encoded images: centred square, resized, normalised."""
+        pixels = np.stack([center_crop(content, self.image_size) for content in contents])
+        images_BCHW = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.model.logit_scale.device)
+        return self.model.encode_image(prepare_for_eval(images_BCHW, mean=self.mean, std=self.std))
+
+    @torch.no_grad()
+    def embed_texts(self, captions: list[str]) -> Tensor:
+        """Embeddings B×D of captions."""
+        return self.model.encode_text(self.tokenizer(captions).to(self.model.logit_scale.device))
+
+
+def build_model(config: ModelConfig) -> DualEncoder:
+    """The model with fresh weights, drawn from torch's generator.
+
+    Raises:
+        UserError: `config.name` is unknown to open_clip, or sizes do not fit it.
+    """
+    towers.register()
+    scale = math.log(1 / config.initial_temperature)
+    if config.name is None:
+        clip: Any = CLIP(**open_clip_settings(config), init_logit_scale=scale)
+    else:
+        _check_sizes(config, built_in_settings(config.name))
+        clip = open_clip.create_model(
+            config.name,
+            load_weights=False,
+            pretrained_text=False,
+            # Otherwise it moves the weights to the CPU, even out of `with torch.device("meta")`.
+            device=torch.get_default_device(),
+        )
+        with torch.no_grad():
+            clip.logit_scale.fill_(scale)
+        # The softmax loss does not use SigLIP's bias, and DDP refuses idle parameters.
+        clip.logit_bias = None
+    return DualEncoder(clip).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub lacks the overload
+
+
+def build_tokenizer(config: ModelConfig) -> Tokenizer:
+    """The model's tokenizer: token ids are those of open_clip."""
+    length = config.text.context_length
+    if config.name is None:
+        return Tokenizer(open_clip.SimpleTokenizer(context_length=length), length)
+    return Tokenizer(open_clip.get_tokenizer(config.name, context_length=length), length)
+
+
+def load_model(
+    run: str, step: int | None = None, device: torch.device | str = "cpu"
+) -> LoadedModel:
+    """The model of a run, from its newest complete checkpoint or that of `step` (0: untrained).
+
+    Raises:
+        UserError: no run at that path, or no such checkpoint.
+    """
+    config = read_run_config(run)
+    found = checkpoint.find(run, step)
+    model = build_model(config).eval()
+    checkpoint.load_weights(found, model)
+    return LoadedModel(
+        model=model.to(device),
+        tokenizer=build_tokenizer(config),
+        config=config,
+        step=found.step,
+    )
+
+
+def open_clip_settings(config: ModelConfig) -> dict[str, Any]:
+    """The configuration in open_clip's terms; the keys of its model_configs/*.json."""
+    vision: dict[str, Any] = {"image_size": config.image_size}
+    if config.vision.timm_name is None:
+        vision |= {
+            key: getattr(config.vision, key)
+            for key in ("patch_size", "width", "layers", "head_width")
+        }
+    else:
+        vision |= {
+            "timm_model_name": config.vision.timm_name,
+            "timm_pool": "",
+        }
+    return {
+        "embed_dim": config.embed_dim,
+        "quick_gelu": config.quick_gelu,
+        "vision_cfg": vision,
+        "text_cfg": {**dataclasses.asdict(config.text), "vocab_size": VOCABULARY_SIZE},
+    }
+
+
+def built_in_settings(name: str) -> dict[str, Any]:
+    """open_clip's own configuration of that name.
+
+    Raises:
+        UserError: it has none.
+    """
+    settings = open_clip.get_model_config(name)
+    if settings is None:
+        raise UserError(f"open_clip has no model {name!r}; see open_clip.list_models()")
+    return settings
+
+
+def _check_sizes(config: ModelConfig, settings: dict[str, Any]) -> None:
+    own = {
+        "--model.embed-dim": config.embed_dim,
+        "--model.image-size": config.image_size,
+        "--model.text.context-length": config.text.context_length,
+    }
+    theirs = {
+        "--model.embed-dim": settings["embed_dim"],
+        "--model.image-size": settings["vision_cfg"].get("image_size", 224),
+        "--model.text.context-length": settings["text_cfg"].get("context_length", 77),
+    }
+    wrong = [f"{flag} {theirs[flag]}" for flag in own if own[flag] != theirs[flag]]
+    if wrong:
+        raise UserError(f"open_clip's {config.name} needs {', '.join(wrong)}")

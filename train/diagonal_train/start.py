@@ -1,0 +1,57 @@
+"""Where a run begins: anew, behind its newest complete checkpoint, or not at all."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from diagonal_infra import run_dir, storage
+from diagonal_infra.errors import UserError
+from diagonal_train import checkpoint
+from diagonal_train.checkpoint import Checkpoint
+from diagonal_train.config import ModelConfig, TrainConfig, differing_fields, model_config_from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """`step` optimizer steps are done; `found` holds them, or is None before the first save."""
+
+    step: int
+    found: Checkpoint | None
+
+
+def plan_start(config: TrainConfig, data_digest: str) -> Start:
+    """Look into the run folder; nothing is written.
+
+    Raises:
+        UserError: the folder holds a run that computes something else.
+    """
+    if "://" in config.run:
+        raise UserError(f"--run {config.run!r} must be a local path; mount the store or sync it")
+    found = checkpoint.latest_complete(config.run)
+    if found is None:
+        return Start(step=0, found=None)
+    differences = differing_fields(_read_config(config.run), run_dir.resolved(config))
+    if found.data_digest != data_digest:
+        differences.append("the dataset's kept samples are others than before")
+    if differences:
+        raise UserError(
+            f"run {config.run!r} was started with other settings: {'; '.join(differences)}; "
+            "use the same settings or another --run"
+        )
+    return Start(step=found.step, found=found if found.step else None)
+
+
+def read_run_config(run: str) -> ModelConfig:
+    """The model configuration of a run.
+
+    Raises:
+        UserError: there is no run at that path.
+    """
+    return model_config_from(_read_config(run)["model"])
+
+
+def _read_config(run: str) -> dict[str, Any]:
+    path = storage.join(run, "config.json")
+    if not storage.exists(path):
+        raise UserError(f"no run at {run!r} (no config.json); train one with 'make train'")
+    return json.loads(storage.read_bytes(path))["config"]
