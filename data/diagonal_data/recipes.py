@@ -55,11 +55,11 @@ def datacomp() -> ShardsConfig:
 
 
 def demo_shards() -> ShardsConfig:
-    """The demo's candidates: 96 px squares, small shards, two Ray workers."""
+    """The demo's candidates: 64 px squares, small shards, two Ray workers."""
     return ShardsConfig(
         candidates="out/demo/candidates",
         dataset="out/demo/dataset",
-        image_size=96,
+        image_size=64,
         samples_per_shard=1_000,
         allow_hosts=DEMO_HOSTS,
         fetch=FetchConfig(max_per_host=16),

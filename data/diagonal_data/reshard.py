@@ -15,11 +15,12 @@ from typing import IO, Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from diagonal_data.build_shard import HashingFile
 from diagonal_data.config import ReshardConfig
-from diagonal_data.filters.keep_list import UID_DTYPE, pack_uids, read_keep_list
+from diagonal_data.filters.keep_list import pack_uids, read_keep_list, times_listed
 from diagonal_data.manifest import (
     STATS_SUFFIX,
     Manifest,
@@ -78,20 +79,19 @@ def kept_rows(config: ReshardConfig) -> pa.Table:
     The added column `copy` counts the repetitions of a sample from 0.
     """
     rows = read_rows(config.dataset, ROW_SCHEMA.names)
-    stored = np.array(rows["status"].to_pylist()) == "success"
-    rows = rows.filter(pa.array(stored & ~taken_down(config.dataset, rows)))
+    rows = rows.filter(pa.array(~taken_down(config.dataset, rows))).filter(
+        pc.field("status") == "success"
+    )
     keep = read_keep_list(config.dataset, config.filter)
     uids = pack_uids(rows["uid"].to_pylist())
-    first, last = (np.searchsorted(keep, uids, side=side) for side in ("left", "right"))
-    times = last - first
+    times = times_listed(uids, keep)
     copies = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
     repeated = rows.take(pa.array(np.repeat(np.arange(rows.num_rows), times)))
     return repeated.append_column("copy", pa.array(copies))
 
 
 def _digest(rows: pa.Table) -> str:
-    uids = pack_uids(rows["uid"].to_pylist()) if rows.num_rows else np.empty(0, UID_DTYPE)
-    return hashlib.sha256(uids.tobytes()).hexdigest()
+    return hashlib.sha256(pack_uids(rows["uid"].to_pylist()).tobytes()).hexdigest()
 
 
 def _copy_shard(config: ReshardConfig, name: str, rows: pa.Table) -> ShardInfo:

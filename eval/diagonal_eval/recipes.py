@@ -9,7 +9,7 @@ from diagonal_eval.config import EvalConfig, ExploreConfig, ScoresConfig
 
 DEMO_DATASET = "out/demo/dataset"
 DEMO_RUN = "out/demo/run"
-DEMO_TEMPLATES = ("{}", "an emoji of {}", "a drawing of {}", "an icon of {}")
+DEMO_TEMPLATES = ("{}", "an emoji of {}", "{} emoji", "a drawing of {}")
 """The bare label and short phrases in the manner of the demo's captions."""
 
 

@@ -4,9 +4,14 @@ import json
 import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+import webdataset
+from open_clip_train.data import get_wds_dataset
+from torchvision.transforms import ToTensor
 
 from diagonal_data import candidates
 from diagonal_data.config import (
@@ -138,3 +143,44 @@ def test_training_learns_shapes_and_colours_of_styles_it_never_saw(dataset: Path
         measured = results["zeroshot"][style]
         assert measured["ci95"][0] > measured["chance"], (style, measured)
     assert (dataset / "eval" / "report.html").stat().st_size > 10_000
+
+
+def shards_pattern(dataset: Path) -> str:
+    """The finished shards as a brace pattern, as open_clip's users write it."""
+    last = len(list((dataset / "dataset" / "shards").glob("*.tar"))) - 1
+    return f"{dataset}/dataset/shards/{{00000000..{last:08d}}}.tar"
+
+
+# Both readers leave their tar files to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_webdataset_reads_our_shards_as_they_are(dataset: Path) -> None:
+    rows = read_rows(str(dataset / "dataset"), ["key", "caption", "status"]).to_pylist()
+    stored = {row["key"]: row["caption"] for row in rows if row["status"] == "success"}
+    read = webdataset.WebDataset(shards_pattern(dataset), shardshuffle=False)
+    assert {s["__key__"]: s["txt"].decode() for s in read} == stored
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_open_clips_trainer_reads_our_shards_as_they_are(dataset: Path) -> None:
+    rows = read_rows(str(dataset / "dataset"), ["caption", "status"]).to_pylist()
+    stored = [row["caption"] for row in rows if row["status"] == "success"]
+    args = SimpleNamespace(
+        train_data=shards_pattern(dataset),
+        train_num_samples=len(stored),
+        train_data_upsampling_factors=None,
+        batch_size=8,
+        world_size=1,
+        workers=0,
+        seed=0,
+    )
+    captions: list[str] = []
+
+    def tokenizer(text: str) -> torch.Tensor:
+        captions.append(text)
+        return torch.zeros(1, 4, dtype=torch.long)
+
+    data = get_wds_dataset(args, ToTensor(), is_train=True, tokenizer=tokenizer)
+    images, tokens = next(iter(data.dataloader))
+    assert images.shape == (8, 3, 48, 48)
+    assert tokens.shape == (8, 4)
+    assert set(captions) <= set(stored)

@@ -24,11 +24,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from diagonal_data.filters.keep_list import filter_folder, write_keep_list
 from diagonal_data.schema import ROW_SCHEMA, uid_for
 from diagonal_data.tar import Sample, TarWriter
 from diagonal_train.config import TrainConfig
 from diagonal_train.distributed import World
-from diagonal_train.index import halves_of
 from diagonal_train.loop import train
 from diagonal_train.recipes import TRAIN
 
@@ -85,7 +85,7 @@ def write_dataset(folder: Path) -> list[str]:
         digest = hashlib.sha256(content).hexdigest()
         shards.append({"name": name, "samples": size, "bytes": len(content), "sha256": digest})
     (folder / "manifest.json").write_text(json.dumps({"schema_version": 1, "shards": shards}))
-    write_keep_list(folder, "most", [uid for i, uid in enumerate(uids) if i % 5])
+    write_keep_list(keep_path(folder, "most"), [uid for i, uid in enumerate(uids) if i % 5])
     return uids
 
 
@@ -110,13 +110,9 @@ def failed_row(name: str) -> dict[str, Any]:
     return {**known, "status": "failed", "reason": "http_client_error"}
 
 
-def write_keep_list(folder: Path, name: str, uids: list[str]) -> None:
-    """A keep list of the uids, repetitions kept."""
-    halves = halves_of(sorted(uids))
-    keep = np.ascontiguousarray(halves).view(np.dtype("u8,u8")).reshape(-1)
-    path = folder / "filters" / name / "keep.npy"
-    path.parent.mkdir(parents=True)
-    np.save(path, keep)
+def keep_path(folder: Path, name: str) -> str:
+    """Where a filter's keep list lies."""
+    return f"{filter_folder(str(folder), name)}/keep.npy"
 
 
 def start_ranks(arguments: list[str], world_size: int) -> list[subprocess.Popen[str]]:
@@ -190,7 +186,7 @@ def own_dataset(tmp_path: Path) -> Path:
 @pytest.fixture
 def keep(own_dataset: Path) -> Callable[[str, list[str]], None]:
     """A function that writes a keep list of uids, repetitions kept, into `own_dataset`."""
-    return lambda name, uids: write_keep_list(own_dataset, name, uids)
+    return lambda name, uids: write_keep_list(keep_path(own_dataset, name), uids)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,9 @@ ALL = AugmentConfig(**dict.fromkeys(COLUMNS, 0.5))
 
 @pytest.fixture
 def images_BCHW() -> torch.Tensor:  # noqa: N802  # shape suffix
-    return torch.randint(0, 256, (6, 3, 12, 12), generator=torch.manual_seed(0)).to(torch.uint8)
+    images = torch.randint(0, 256, (6, 3, 12, 12), generator=torch.manual_seed(0))
+    images[:, :, :4, :4] = 90  # a plain background in the corner
+    return images.to(torch.uint8)
 
 
 @pytest.fixture

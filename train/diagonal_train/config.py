@@ -117,6 +117,8 @@ class AugmentConfig:
 
     flip: float = 0.0
     """Probability of mirroring left to right."""
+    background: float = 0.0
+    """Probability of another colour for all pixels as the top left corner is, often white."""
     affine: float = 0.0
     """Probability of a small turn, zoom and shift; pixels at the edge repeat."""
     colour: float = 0.0

@@ -7,20 +7,19 @@ times stands once in each of the first k repetitions, so that its copies are far
 """
 
 import hashlib
-import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from diagonal_data import manifest
+from diagonal_data.filters.keep_list import halves_of, pack_uids, read_keep_list, times_listed
+from diagonal_data.manifest import read_manifest, shards_folder
+from diagonal_data.rows import read_rows, taken_down
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
 COLUMNS = ["uid", "status", "tar_offset", "tar_bytes"]
-KEEP_DTYPE = np.dtype("u8,u8")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,67 +58,30 @@ def open_index(dataset: str, filter: str | None) -> SampleIndex:  # noqa: A002  
     Raises:
         UserError: no dataset, no shard or no such keep list at that path, or nothing is kept.
     """
-    names = manifest.shard_names(dataset)
-    keep = None if filter is None else read_keep_list(dataset, filter)
-    removed = read_tombstones(dataset)
-    parts = [_read_shard(dataset, name, number) for number, name in enumerate(names)]
-    columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    times = np.ones(len(columns["shard"]), np.int64)
-    if keep is not None:
-        times = count_in(keep, columns["uid_halves"])
-    if removed is not None:
-        times[count_in(removed, columns["uid_halves"]) > 0] = 0
-    rows, repetition = repeat_rows(times)
-    if not len(rows):
+    rows = read_rows(dataset, COLUMNS)
+    rows = rows.filter(pc.field("status") == "success")
+    uids = pack_uids(rows["uid"].to_pylist())
+    times = np.ones(len(uids), np.int64)
+    if filter is not None:
+        times = times_listed(uids, read_keep_list(dataset, filter))
+    times[taken_down(dataset, rows)] = 0
+    chosen, repetition = repeat_rows(times)
+    if not len(chosen):
         raise UserError(
             f"nothing to train on: dataset {dataset!r} has {len(times)} samples and filter "
             f"{filter!r} with the tombstones keeps none; make the filter again or set --filter None"
         )
-    kept = {key: column[rows] for key, column in columns.items()}
+    names, shard = _shards_of(rows)
+    uid_halves = halves_of(uids)[chosen]
     return SampleIndex(
-        shard_paths=[storage.join(dataset, "shards", f"{name}.tar") for name in names],
+        shard_paths=[storage.join(shards_folder(dataset), f"{name}.tar") for name in names],
+        shard=shard[chosen],
         repetition=repetition,
-        digest=_digest(dataset, kept["uid_halves"]),
-        **kept,
+        offset=_numbers(rows, "tar_offset")[chosen],
+        length=_numbers(rows, "tar_bytes")[chosen],
+        uid_halves=uid_halves,
+        digest=_digest(dataset, uid_halves),
     )
-
-
-def read_keep_list(dataset: str, name: str) -> np.ndarray:
-    """The keep list's uids, N×2 uint64, sorted, repetitions kept.
-
-    Raises:
-        UserError: there is no such filter, or its file is no keep list.
-    """
-    path = storage.join(dataset, "filters", name, "keep.npy")
-    if not storage.exists(path):
-        raise UserError(f"no keep list at {path!r}; run 'make filters' or set --filter None")
-    keep = np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False)
-    if keep.dtype != KEEP_DTYPE or keep.ndim != 1:
-        raise UserError(f"{path!r} holds {keep.dtype}{keep.shape}, a keep list has dtype 'u8,u8'")
-    return _sorted(keep.view(np.uint64).reshape(-1, 2))
-
-
-def read_tombstones(dataset: str) -> np.ndarray | None:
-    """Taken-down uids as N×2 uint64, or None if the dataset has no tombstones."""
-    path = storage.join(dataset, "tombstones.parquet")
-    if not storage.exists(path):
-        return None
-    table = pq.read_table(io.BytesIO(storage.read_bytes(path)), columns=["uid"])
-    return _sorted(halves_of([uid for uid in table["uid"].to_pylist() if uid]))
-
-
-def count_in(uids: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """How often each row's uid stands in `uids` (N×2, sorted by both halves)."""
-    first = np.searchsorted(uids[:, 0], rows[:, 0], "left")
-    after = np.searchsorted(uids[:, 0], rows[:, 0], "right")
-    times = after - first
-    found = np.flatnonzero(times)
-    # The upper half is the same in uids[first:after]; the lower decides, and is sorted there.
-    same = (uids[first[found], 1] == rows[found, 1]) & (uids[after[found] - 1, 1] == rows[found, 1])
-    for row in found[~same]:
-        lower = uids[first[row] : after[row], 1]
-        times[row] = np.count_nonzero(lower == rows[row, 1])
-    return times
 
 
 def repeat_rows(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -132,37 +94,21 @@ def repeat_rows(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(passes), repetition
 
 
-def halves_of(uids: list[str]) -> np.ndarray:
-    """Hex uids as N×2 uint64, upper half first."""
-    content = bytes.fromhex("".join(uids))
-    return np.frombuffer(content, ">u8").astype(np.uint64).reshape(-1, 2)
+def _shards_of(rows: pa.Table) -> tuple[list[str], np.ndarray]:
+    """The shards' names, and the number of each row's shard among them."""
+    encoded = rows["shard"].combine_chunks()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int32)
 
 
-def _read_shard(dataset: str, name: str, number: int) -> dict[str, np.ndarray]:
-    path = storage.join(dataset, "shards", f"{name}.parquet")
-    table = pq.read_table(io.BytesIO(storage.read_bytes(path)), columns=COLUMNS)
-    table = table.filter(pc.field("status") == "success").sort_by("tar_offset")
-    if table["tar_offset"].null_count or table["tar_bytes"].null_count:
-        raise UserError(f"{path!r} lacks tar_offset or tar_bytes of some samples; build it again")
-    return {
-        "shard": np.full(table.num_rows, number, np.int32),
-        "offset": _numbers(table["tar_offset"]),
-        "length": _numbers(table["tar_bytes"]),
-        "uid_halves": halves_of(table["uid"].to_pylist()),
-    }
-
-
-def _numbers(column: Any) -> np.ndarray:
-    return column.to_numpy().astype(np.int64)
-
-
-def _sorted(uids: np.ndarray) -> np.ndarray:
-    return uids[np.lexsort((uids[:, 1], uids[:, 0]))]
+def _numbers(rows: pa.Table, column: str) -> np.ndarray:
+    if rows[column].null_count:
+        raise UserError(f"the row tables lack {column} of some samples; build the dataset again")
+    return rows[column].to_numpy().astype(np.int64)
 
 
 def _digest(dataset: str, uid_halves: np.ndarray) -> str:
     """SHA-256 over the kept uids in order and the hashes of all shards."""
     content = hashlib.sha256(np.ascontiguousarray(uid_halves).tobytes())
-    for shard in manifest.read_manifest(dataset)["shards"]:
+    for shard in read_manifest(dataset)["shards"]:
         content.update(f"{shard['name']}:{shard['sha256']}\n".encode())
     return content.hexdigest()

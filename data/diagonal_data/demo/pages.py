@@ -17,12 +17,11 @@ from diagonal_data.demo.emoji import Drawing
 from diagonal_data.demo.web import ADDRESSES, Entry
 
 CAPTION_FORMS = (
-    ("{label}", 40),
-    ("{label} emoji", 15),
-    ("an emoji of {label}", 15),
-    ("a drawing of {label}", 10),
-    ("{label}: {keywords}", 12),
-    ("{label} ({keywords})", 8),
+    ("{label}", 25),
+    ("an emoji of {label}", 25),
+    ("{label} emoji", 25),
+    ("a drawing of {label}", 20),
+    ("{label}: {keywords}", 5),
 )
 """Forms of caption and their weights; `keywords` are two of the concept's keywords."""
 KEYWORDS_IN_CAPTION = 2

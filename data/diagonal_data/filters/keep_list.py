@@ -26,6 +26,26 @@ def pack_uids(uids: Sequence[str]) -> np.ndarray:
     return np.frombuffer(raw, dtype=">u8").astype("u8").view(UID_DTYPE).reshape(len(uids))
 
 
+def halves_of(packed: np.ndarray) -> np.ndarray:
+    """Packed uids as N×2 uint64, upper half first."""
+    return packed.view(np.uint64).reshape(-1, 2)
+
+
+def times_listed(uids: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """How often each of the packed `uids` stands in a sorted keep list; int64."""
+    wanted, listed = halves_of(uids), halves_of(keep)
+    first = np.searchsorted(listed[:, 0], wanted[:, 0], "left")
+    after = np.searchsorted(listed[:, 0], wanted[:, 0], "right")
+    times = after - first
+    found = np.flatnonzero(times)
+    # The upper half is the same in listed[first:after]; the lower decides, and is sorted there.
+    lowest, highest = listed[first[found], 1], listed[after[found] - 1, 1]
+    mixed = (lowest != wanted[found, 1]) | (highest != wanted[found, 1])
+    for row in found[mixed]:
+        times[row] = np.count_nonzero(listed[first[row] : after[row], 1] == wanted[row, 1])
+    return times
+
+
 def write_keep_list(path: str, uids: Sequence[str]) -> None:
     """Sort and write, whole or not at all."""
     buffer = io.BytesIO()
@@ -37,7 +57,7 @@ def read_keep_list(dataset: str, name: str) -> np.ndarray:
     """The sorted keep list of a named filter, dtype `UID_DTYPE`.
 
     Raises:
-        UserError: there is no such filter.
+        UserError: there is no such filter, or its file is no keep list.
     """
     path = storage.join(filter_folder(dataset, name), "keep.npy")
     if not storage.exists(path):
@@ -45,4 +65,7 @@ def read_keep_list(dataset: str, name: str) -> np.ndarray:
             f"no filter {name!r} in {dataset!r}; make it with "
             f"'python -m diagonal_data.filters basic --dataset {dataset} --name {name}'"
         )
-    return np.load(io.BytesIO(storage.read_bytes(path)))
+    keep = np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False)
+    if keep.dtype != UID_DTYPE or keep.ndim != 1:
+        raise UserError(f"{path!r} holds {keep.dtype}{keep.shape}, a keep list has dtype 'u8,u8'")
+    return np.sort(keep, order=["f0", "f1"])

@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from diagonal_data.filters.keep_list import (
     filter_folder,
     pack_uids,
     read_keep_list,
+    times_listed,
     write_keep_list,
 )
 from diagonal_infra.errors import UserError
@@ -36,3 +38,20 @@ def test_an_empty_keep_list_is_a_list(tmp_path: Path) -> None:
 def test_an_unknown_filter_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no filter 'strict'"):
         read_keep_list(str(tmp_path), "strict")
+
+
+def test_counts_agree_with_a_plain_count_where_upper_halves_collide() -> None:
+    rng = np.random.default_rng(0)
+    keep = rng.integers(0, 4, (300, 2)).astype("u8").view(UID_DTYPE).reshape(-1)
+    wanted = rng.integers(0, 6, (200, 2)).astype("u8").view(UID_DTYPE).reshape(-1)
+    counts = Counter(keep.tolist())
+    expected = [counts[uid] for uid in wanted.tolist()]
+    assert times_listed(wanted, np.sort(keep, order=["f0", "f1"])).tolist() == expected
+
+
+def test_a_file_that_is_no_keep_list_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "filters" / "a" / "keep.npy"
+    path.parent.mkdir(parents=True)
+    np.save(path, np.zeros(3))
+    with pytest.raises(UserError, match="a keep list has dtype"):
+        read_keep_list(str(tmp_path), "a")
