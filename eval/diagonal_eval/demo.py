@@ -27,6 +27,9 @@ OUT = Path("out/demo")
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2): orphans below this process become its children, so that their CPU time is counted."""
 
+ORPHANS_SECONDS = 10.0
+"""How long a stage's daemons are given to end; Ray's need one or two."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -132,12 +135,14 @@ def _adopt_orphans() -> None:
 
 
 def _reap_orphans() -> None:
-    """Collect the daemons that have ended, so that their time counts to this stage."""
+    """Collect the daemons that are ending, so that their time counts to this stage."""
+    deadline = time.monotonic() + ORPHANS_SECONDS
     try:
-        while os.waitpid(-1, os.WNOHANG) != (0, 0):
-            pass
+        while time.monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.1)
     except ChildProcessError:
-        pass
+        pass  # none is left
 
 
 def _children_cpu() -> float:
