@@ -6,10 +6,7 @@ Each stage is the command a user would type, run as a process of its own with th
 stage that is finished is skipped by itself, so a killed demo goes on where it was.
 """
 
-import ctypes
 import json
-import os
-import resource
 import subprocess
 import sys
 import time
@@ -19,16 +16,11 @@ from typing import Any
 
 from rich.table import Table
 
+from diagonal_eval.cpu_time import cpu_of_descendants
 from diagonal_eval.report import add_stage_times
 from diagonal_infra import log, run_dir, storage
-from diagonal_infra.errors import DiagonalError
 
 OUT = Path("out/demo")
-PR_SET_CHILD_SUBREAPER = 36
-"""prctl(2): orphans below this process become its children, so that their CPU time is counted."""
-
-ORPHANS_SECONDS = 10.0
-"""How long a stage's daemons are given to end; Ray's need one or two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +58,6 @@ def main() -> None:
     """Run the stages, then write results.json and print the tables."""
     log.configure()
     times = read_times()
-    _adopt_orphans()
     for stage in STAGES:
         wall, cpu = run_stage(stage)
         times.add(stage.name, wall, cpu)
@@ -91,19 +82,20 @@ def run_stage(stage: Stage) -> tuple[float, float]:
     """Run one stage; returns wall seconds and CPU seconds of it and all its descendants.
 
     Raises:
-        DiagonalError: the stage failed; its own message stands above.
+        SystemExit: the stage failed; its exit code is passed on.
     """
     log.STDOUT.rule(f"[bold]{stage.name}[/] python -m {' '.join(stage.command)}")
-    started, cpu_before = time.monotonic(), _children_cpu()
-    done = subprocess.run([sys.executable, "-m", *stage.command], check=False)
+    started = time.monotonic()
+    with cpu_of_descendants() as cpu:
+        done = subprocess.run([sys.executable, "-m", *stage.command], check=False)
     wall = time.monotonic() - started
-    _reap_orphans()
     if done.returncode != 0:
-        raise DiagonalError(
-            f"stage {stage.name!r} ended with code {done.returncode}; its message is above; "
-            "run 'make demo' again to go on from there"
+        sys.stderr.write(
+            f"error: stage {stage.name!r} ended with code {done.returncode}; its message is above; "
+            "run 'make demo' again to go on from there\n"
         )
-    return wall, _children_cpu() - cpu_before
+        sys.exit(done.returncode)
+    return wall, cpu.seconds
 
 
 def gather_results(times: StageTimes) -> dict[str, Any]:
@@ -128,31 +120,5 @@ def times_table(times: StageTimes) -> Table:
     return table
 
 
-def _adopt_orphans() -> None:
-    """Linux only; elsewhere the CPU time of Ray's daemons is missing from the table."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def _reap_orphans() -> None:
-    """Collect the daemons that are ending, so that their time counts to this stage."""
-    deadline = time.monotonic() + ORPHANS_SECONDS
-    try:
-        while time.monotonic() < deadline:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                time.sleep(0.1)
-    except ChildProcessError:
-        pass  # none is left
-
-
-def _children_cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except DiagonalError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(1)
+    main()
