@@ -45,9 +45,9 @@ eval: .venv/ready ## Checkpoint x tasks -> results, report
 explore: .venv/ready ## Dataset and model -> a page in the browser
 	$(RUN) diagonal_eval.explore $(RECIPE) $(ARGS)
 
-launch: .venv/ready ## TARGET=train ON=local|torchrun|ray PROCESSES=2 DRY=1: start a stage elsewhere
+launch: .venv/ready ## TARGET=train ON=local|torchrun|ray PROCESSES=2 [ADDRESS=host:port] [DRY=1]
 	$(RUN) diagonal_infra.launch $(TARGET) --on $(ON) --recipe $(RECIPE) \
-		--processes $(PROCESSES) $(if $(DRY),--dry) --args $(ARGS)
+		--processes $(PROCESSES) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(DRY),--dry) --args $(ARGS)
 
 setup: .venv/ready ## Make .venv with everything in requirements/all.txt
 
@@ -74,10 +74,10 @@ check: .venv/ready ## Format, lint and types
 	$(BIN)/ruff check
 	$(BIN)/pyright
 
-test: .venv/ready ## The test suite, on two cores
+test: .venv/ready ## The test suite, on two cores, in minutes
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow and not gpu" $(ARGS)
 
-test-all: .venv/ready ## Slow tests too
+test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 bench: .venv/ready ## Measure against the peers; results go to benchmarks/results

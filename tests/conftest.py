@@ -27,6 +27,8 @@ class SmallWeb:
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
         self.asked: list[str] = []
+        self.held: dict[str, threading.Event] = {}
+        """Paths that are answered only once their event is set, or after a minute."""
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,6 +36,8 @@ class SmallWeb:
 
             def do_GET(self) -> None:
                 web.asked.append(self.path)
+                if self.path in web.held:
+                    web.held[self.path].wait(60)
                 page = web.pages.get(self.path, Page(status=404, body=b"no such page"))
                 self.send_response(page.status)
                 headers = {"Content-Length": str(len(page.body))} | page.headers

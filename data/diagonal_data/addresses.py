@@ -3,7 +3,8 @@
 A name may resolve to one address when it is checked and to another when it is used (DNS rebinding),
 so names are not checked at all: `CheckedResolver` stands between DNS and aiohttp's connector, and
 what it hands over is what is connected to. Hosts that are written as an address never reach a
-resolver; `literal_refusal` judges them before a request is made.
+resolver; `literal_refusal` judges them before a request is made. `connect` is the same in one
+blocking call, for clients that are not aiohttp.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import socket
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
@@ -39,7 +41,7 @@ DNS_THREADS = 32
 
 
 class AddressRefusedError(OSError):
-    """A name that resolves to refused addresses only; an OSError, as aiohttp expects of DNS."""
+    """A host with refused addresses only; an OSError, as aiohttp and urllib expect of the network."""
 
 
 def is_public(address: Address) -> bool:
@@ -119,7 +121,7 @@ class SystemDns(AbstractResolver):
     """getaddrinfo in threads of its own.
 
     asyncio's default threads are few (cores + 4) and asyncio.run waits for them at the end, so
-    that a handful of dead name servers would hold up every other lookup and the exit.
+    that a handful of dead name servers would hold up every other lookup and the end of a unit.
     """
 
     def __init__(self) -> None:
@@ -129,19 +131,12 @@ class SystemDns(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """The host's addresses, unchecked."""
-        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        try:
-            answers = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        except UnicodeError as error:
-            # A label over 63 characters fails in the IDNA codec, before DNS is asked.
-            raise socket.gaierror(socket.EAI_NONAME, f"no host name: {error}") from error
-        return [
-            resolve_result(host, str(sockaddr[0]), port, family)
-            for family, _, _, _, sockaddr in answers
-        ]
+        ask = partial(_ask_dns, host, port, family)
+        answers = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return [resolve_result(host, str(address[0]), port, family) for family, address in answers]
 
     async def close(self) -> None:
-        """Let the threads end; lookups under way are not waited for."""
+        """Let the threads end; lookups under way are waited for by the process's exit, not here."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -161,17 +156,65 @@ class CheckedResolver(AbstractResolver):
             AddressRefusedError: there are addresses, and all of them are refused.
         """
         answers = await self._dns.resolve(host, port, family)
-        if is_listed(host, port, self._allow_hosts):
-            return answers
-        good = [a for a in answers if is_public(ipaddress.ip_address(a["host"]))]
-        if answers and not good:
-            found = ", ".join(answer["host"] for answer in answers)
-            raise AddressRefusedError(f"{host} resolves to {found}, not a public address")
-        return good
+        good = _admitted(host, port, [answer["host"] for answer in answers], self._allow_hosts)
+        return [answer for answer in answers if answer["host"] in good]
 
     async def close(self) -> None:
         """Close the resolver behind."""
         await self._dns.close()
+
+
+def connect(
+    host: str, port: int, allow_hosts: Collection[str], timeout_seconds: float
+) -> socket.socket:
+    """A TCP connection to the first of the host's addresses that is not refused and answers.
+
+    Raises:
+        AddressRefusedError: all addresses are refused; nothing was sent to them.
+        OSError: there is no such name, or no address answers in time.
+    """
+    refusal = literal_refusal(host, port, allow_hosts)
+    if refusal:
+        raise AddressRefusedError(refusal)
+    answers = _ask_dns(host, port)
+    good = _admitted(host, port, [str(address[0]) for _, address in answers], allow_hosts)
+    trouble = OSError(f"{host} has no address")
+    for family, address in answers:
+        if address[0] not in good:
+            continue
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(timeout_seconds)
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            trouble = error
+        else:
+            return connection
+    raise trouble
+
+
+def _admitted(
+    host: str, port: int, found: Sequence[str], allow_hosts: Collection[str]
+) -> Collection[str]:
+    """Those of the host's addresses that may be connected to; refused if there are only others."""
+    if is_listed(host, port, allow_hosts):
+        return found
+    good = [address for address in found if is_public(ipaddress.ip_address(address))]
+    if found and not good:
+        raise AddressRefusedError(f"{host} resolves to {', '.join(found)}, not a public address")
+    return good
+
+
+def _ask_dns(
+    host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
+) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    try:
+        answers = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    except UnicodeError as error:
+        # A label over 63 characters fails in the IDNA codec, before DNS is asked.
+        raise socket.gaierror(socket.EAI_NONAME, f"no host name: {error}") from error
+    return [(family, address) for family, _, _, _, address in answers]
 
 
 def resolve_result(name: str, address: str, port: int, family: int) -> ResolveResult:

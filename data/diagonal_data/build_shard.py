@@ -2,9 +2,9 @@
 
     unit file → engine → outcomes in candidate order → tar, row table, stats (last: the done mark)
 
-What it writes appears whole, file by file, and depends only on the unit, the settings and the web;
-timings go to the row table and the stats, never into the tar. So running it again, or twice at the
-same time, gives the same tar.
+What it writes appears whole, file by file. The tar depends only on the unit, the settings and what
+the web answers: timings go to the row table and the stats. So while the web stays as it is, running
+it again, or twice at the same time, gives the same tar. The unit file is left to the caller.
 """
 
 import hashlib
@@ -62,7 +62,6 @@ def build_shard(unit: Unit, config: ShardsConfig) -> ShardInfo:
         reasons=dict(sorted(reasons.items())),
     )
     storage.write_bytes(f"{base}{STATS_SUFFIX}", run_dir.to_json(_stats(info, started)))
-    storage.delete(unit.path)
     return info
 
 

@@ -119,7 +119,7 @@ class ShardsConfig:
     local: bool = False
     """Build units one after the other in this process, without Ray."""
     unit_deadline_seconds: float = 3600.0
-    """A unit that takes longer is given up and started again."""
+    """Fetching of one unit; what is not there by then ends as timed_out."""
     allow_hosts: tuple[str, ...] = ()
     """HOST or HOST:PORT on loopback or private addresses that may be fetched all the same."""
     fetch: FetchConfig = field(default_factory=FetchConfig)

@@ -9,7 +9,6 @@ background; an animation is refused; a file that ends early is refused. Nothing 
 """
 
 import io
-import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +24,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # The cap is ours (DecodeConfig.max_pixels), tested on the header; PIL's own would only warn.
 Image.MAX_IMAGE_PIXELS = None
 
+REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK")
+"""Modes whose neighbours have an average (PIL weights colours by alpha); a palette's have none."""
+
 SRGB = ImageCms.createProfile("sRGB")
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError, MemoryError)
-"""What PIL's plug-ins raise on damaged files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,30 +53,16 @@ class Refusal:
 def decode_image(body: bytes, image_size: int, config: DecodeConfig) -> StoredImage | Refusal:
     """The stored form of one image, or the reason there is none; damaged input never raises."""
     try:
-        opened = Image.open(io.BytesIO(body), formats=FORMATS)
+        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+            return _header_refusal(image, config) or _store(image, image_size, config)
     except UnidentifiedImageError:
         return Refusal(reason=Reason.NOT_AN_IMAGE, detail=f"starts with {body[:16]!r}")
-    except BROKEN as error:
-        return Refusal(reason=Reason.DECODE_FAILED, detail=str(error))
-    with opened as image:
-        refusal = _header_refusal(image, config)
-        if refusal is not None:
-            return refusal
-        try:
-            upright, original_size = _upright_rgb(image, image_size, config)
-        except BROKEN as error:
-            truncated = "truncated" in str(error) or isinstance(error, EOFError)
-            reason = Reason.TRUNCATED_IMAGE if truncated else Reason.DECODE_FAILED
-            return Refusal(reason=reason, detail=str(error))
-    stored = resize(upright, image_size, config)
-    return StoredImage(
-        content=encode(stored, config),
-        width=stored.width,
-        height=stored.height,
-        original_width=original_size[0],
-        original_height=original_size[1],
-        phash=phash(stored),
-    )
+    except Exception as error:
+        # The border to bad data: PIL's plug-ins raise nearly anything on a damaged file, and one
+        # picture must not cost the shard its other ten thousand.
+        truncated = "truncated" in str(error) or isinstance(error, EOFError)
+        reason = Reason.TRUNCATED_IMAGE if truncated else Reason.DECODE_FAILED
+        return Refusal(reason=reason, detail=f"{type(error).__name__}: {error}"[:200])
 
 
 def _header_refusal(image: Image.Image, config: DecodeConfig) -> Refusal | None:
@@ -87,10 +73,21 @@ def _header_refusal(image: Image.Image, config: DecodeConfig) -> Refusal | None:
         return Refusal(reason=Reason.IMAGE_TOO_SMALL, detail=f"{width}×{height}")
     # MPO is a JPEG with a second view behind it, as some cameras write; the first is the picture.
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        return Refusal(
-            reason=Reason.ANIMATED_IMAGE, detail=f"{getattr(image, 'n_frames', 0)} frames"
-        )
+        return Refusal(reason=Reason.ANIMATED_IMAGE, detail="more than one frame")
     return None
+
+
+def _store(image: Image.Image, image_size: int, config: DecodeConfig) -> StoredImage:
+    upright, original_size = _upright_rgb(image, image_size, config)
+    stored = resize(upright, image_size, config)
+    return StoredImage(
+        content=encode(stored, config),
+        width=stored.width,
+        height=stored.height,
+        original_width=original_size[0],
+        original_height=original_size[1],
+        phash=phash(stored),
+    )
 
 
 def _upright_rgb(
@@ -105,9 +102,23 @@ def _upright_rgb(
         image.draft(None, (2 * target[0], 2 * target[1]))
     icc = image.info.get("icc_profile")
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    assert upright is not None
-    return _to_rgb(_to_srgb(upright, icc), config.background), original
+    ImageOps.exif_transpose(image, in_place=True)
+    reduced = _reduced(image, image_size, config)
+    return _to_rgb(_to_srgb(reduced, icc), config.background), original
+
+
+def _reduced(image: Image.Image, image_size: int, config: DecodeConfig) -> Image.Image:
+    """A box-averaged copy at no less than twice the stored size, so that what follows costs little.
+
+    Decoders other than JPEG's give all pixels; turning 89 million of them into RGBA takes a GiB.
+    """
+    target = _resized_size(image.size, image_size, config)
+    factor = min(image.width // (2 * target[0]), image.height // (2 * target[1]))
+    if config.resize_mode == "no" or factor < 2 or image.mode not in REDUCIBLE:
+        return image
+    smaller = image.reduce(factor)
+    smaller.info = image.info
+    return smaller
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:

@@ -1,9 +1,12 @@
 """Fetch and decode with img2dataset's own Downloader and Resizer, behind our unit contract.
 
 For teams that want the field's usual pixels, and as the yardstick for the native engine. URLs and
-robots.txt are judged by our rules first; then img2dataset follows redirects without checking the
-next address, has no total deadline, decodes before it knows the size, and ignores EXIF orientation.
-Its errors are texts; `reason_of` maps them to our closed set.
+robots.txt are judged by our rules first; then img2dataset asks through urllib's global opener, in
+whose place stands ours: http and https only, no proxies, and on every hop a connection only to an
+address that our rules admit. What remains of img2dataset's ways: robots.txt is not asked again
+where a redirect leads, there is no total deadline and no limit on the body, it decodes before it
+knows the size, and ignores EXIF orientation. Its errors are texts; `reason_of` maps them to our
+closed set.
 """
 
 import os
@@ -12,19 +15,25 @@ import os
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import asyncio
+import contextlib
+import http.client
 import io
 import re
+import socket
+import ssl
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from img2dataset.downloader import Downloader
-from img2dataset.resizer import Resizer
 from PIL import Image
 
+from diagonal_data import addresses, robots
 from diagonal_data.config import ShardsConfig
 from diagonal_data.decode import StoredImage
 from diagonal_data.fetch import Fetcher
@@ -32,14 +41,35 @@ from diagonal_data.outcome import Outcome
 from diagonal_data.phash import phash
 from diagonal_data.schema import Candidate, Reason
 
-OPT_OUTS = ["noai", "noimageai", "noindex", "noimageindex", "noml", "none"]
+
+@contextlib.contextmanager
+def _without_torch() -> Iterator[None]:
+    """`import torch` fails inside the block, as on a machine without it."""
+    if "torch" in sys.modules:
+        yield
+        return
+    # None makes an import fail and find_spec say that there is no such module.
+    sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]  # documented, not in typeshed
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]
+
+
+# albumentations imports torch if it can, which costs a data worker 200 MB and seconds.
+with _without_torch():
+    from img2dataset.downloader import Downloader
+    from img2dataset.resizer import Resizer
+
 ERROR_PATTERNS = (
+    (r"not a public address|an unusual spelling of an address", Reason.ADDRESS_REFUSED),
+    (r"Redirection to url .* is not allowed|unknown url type|no host given", Reason.BAD_URL),
     (r"HTTP Error 4\d\d", Reason.HTTP_CLIENT_ERROR),
     (r"HTTP Error 5\d\d", Reason.HTTP_SERVER_ERROR),
     (r"infinite loop|HTTP Error 30\d", Reason.TOO_MANY_REDIRECTS),
     (r"X-Robots-Tag", Reason.OPTED_OUT),
     (r"timed out", Reason.TIMED_OUT),
-    (r"Name or service not known|name resolution|getaddrinfo", Reason.DNS_FAILED),
+    (r"Name or service not known|name resolution|getaddrinfo|no host name", Reason.DNS_FAILED),
     (r"IncompleteRead", Reason.BODY_INCOMPLETE),
     (r"urlopen error|Connection|Remote end closed|Errno 104", Reason.CONNECT_FAILED),
     (r"image too small", Reason.IMAGE_TOO_SMALL),
@@ -65,6 +95,64 @@ def reason_of(message: str) -> Reason:
         if re.search(pattern, message):
             return reason
     return Reason.ENGINE_FAILED
+
+
+class _CheckedConnection(http.client.HTTPConnection):
+    """Connects to what our rules admit, whatever the URL or the redirect before it said."""
+
+    def __init__(self, host: str, *, allow_hosts: Collection[str], **kept: Any) -> None:
+        super().__init__(host, **kept)
+        self._allow_hosts = allow_hosts
+
+    def connect(self) -> None:
+        assert self.timeout is not None, "img2dataset gives one"
+        self.sock: socket.socket = addresses.connect(
+            self.host, self.port, self._allow_hosts, self.timeout
+        )
+
+
+class _CheckedTlsConnection(_CheckedConnection):
+    default_port = http.client.HTTPS_PORT
+
+    def __init__(self, host: str, *, tls: ssl.SSLContext, **kept: Any) -> None:
+        super().__init__(host, **kept)
+        self._tls = tls
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
+
+
+class _CheckedHandler(urllib.request.AbstractHTTPHandler):
+    def __init__(self, allow_hosts: Collection[str]) -> None:
+        super().__init__()
+        self._connection = partial(_CheckedConnection, allow_hosts=allow_hosts)
+        tls = ssl.create_default_context()
+        self._tls_connection = partial(_CheckedTlsConnection, allow_hosts=allow_hosts, tls=tls)
+        self.http_request = self.https_request = self.do_request_
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connection, request)  # pyright: ignore[reportArgumentType]  # called with host and timeout
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._tls_connection, request)  # pyright: ignore[reportArgumentType]  # called with host and timeout
+
+
+def checked_opener(allow_hosts: Collection[str]) -> urllib.request.OpenerDirector:
+    """Opens http(s) URLs and follows redirects; each connection goes to an admitted address.
+
+    Built from nothing: the handlers that `build_opener` adds know proxies, file:, ftp: and data:.
+    """
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        _CheckedHandler(allow_hosts),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 async def _refusals(urls: Sequence[str], config: ShardsConfig) -> list[Outcome | None]:
@@ -104,7 +192,10 @@ def _download(urls: Sequence[str], config: ShardsConfig) -> list[dict[str, Any]]
             writer.write_table(listed)
         downloader = _downloader(Collector, folder, len(urls), config)
         started = time.monotonic()
+        urllib.request.install_opener(checked_opener(config.allow_hosts))
         downloader.download_shard((0, str(path)))
+        # Not after an error: threads of img2dataset may still be asking then.
+        urllib.request.install_opener(urllib.request.build_opener())
     share_ms = int(1000 * (time.monotonic() - started) / len(urls))
     # img2dataset loses a row whose handling raised; it still ends as a row of ours.
     lost = {"content": None, "error_message": "img2dataset lost the row"}
@@ -122,6 +213,7 @@ def _downloader(collector: type, folder: str, count: int, config: ShardsConfig) 
         min_image_size=decode.min_side,
         max_image_area=decode.max_pixels,
     )
+    opt_outs = sorted(robots.OPT_OUT_DIRECTIVES)
     return Downloader(
         sample_writer_class=collector,
         resizer=resizer,
@@ -138,7 +230,7 @@ def _downloader(collector: type, folder: str, count: int, config: ShardsConfig) 
         encode_format=decode.format,
         retries=0,
         user_agent_token=config.fetch.robots_agent,
-        disallowed_header_directives=OPT_OUTS if config.fetch.respect_opt_out else None,
+        disallowed_header_directives=opt_outs if config.fetch.respect_opt_out else None,
     )
 
 

@@ -60,6 +60,7 @@ def reshard(config: ReshardConfig) -> Manifest:
         "samples_per_shard": config.samples_per_shard,
     }
     storage.check_writable(config.output)
+    storage.delete_partials(shards_folder(config.output))
     manifest = open_manifest(config.output, settings, config)
     starts = range(0, rows.num_rows, config.samples_per_shard)
     with log.progress() as progress:

@@ -1,6 +1,7 @@
 """Reading a dataset's row tables and the samples they point to."""
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,9 @@ import pyarrow.parquet as pq
 from diagonal_data.manifest import shard_names, shards_folder
 from diagonal_data.tar import Sample, parse_sample
 from diagonal_infra import storage
+
+TAKEDOWN_COLUMNS = ("uid", "url", "sha256")
+"""What `taken_down` reads of a row table."""
 
 
 def read_rows(dataset: str, columns: Sequence[str]) -> pa.Table:
@@ -27,13 +31,32 @@ def read_rows(dataset: str, columns: Sequence[str]) -> pa.Table:
 
 
 def taken_down(dataset: str, rows: pa.Table) -> np.ndarray:
-    """Mask of rows whose uid stands in the dataset's tombstones."""
+    """Mask of rows that the dataset's tombstones name by uid, url, host or sha256.
+
+    tombstones.parquet has any of these columns; a null names nothing. `rows` must have the columns
+    of `TAKEDOWN_COLUMNS`.
+    """
+    mask = np.zeros(rows.num_rows, dtype=bool)
     path = storage.join(dataset, "tombstones.parquet")
     if not storage.exists(path):
-        return np.zeros(rows.num_rows, dtype=bool)
+        return mask
     with storage.open_read(path) as file:
-        gone = pq.read_table(file, columns=["uid"])["uid"]
-    return is_listed(rows["uid"], gone)
+        tombstones = pq.read_table(file)
+    for name in TAKEDOWN_COLUMNS:
+        if name in tombstones.column_names:
+            mask |= is_listed(rows[name], tombstones[name].drop_null())
+    if "host" in tombstones.column_names:
+        hosts = pa.chunked_array([[host_of(url) for url in rows["url"].to_pylist()]], pa.string())
+        mask |= is_listed(hosts, tombstones["host"].drop_null())
+    return mask
+
+
+def host_of(url: str) -> str:
+    """The host name in lower case, without port; empty for what is no URL."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_listed(values: pa.ChunkedArray, listed: pa.ChunkedArray) -> np.ndarray:

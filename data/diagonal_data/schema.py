@@ -31,7 +31,8 @@ CANDIDATE_SCHEMA = pa.schema(
     ]
 )
 """`uid`: 32 hex digits; `caption`: cleaned text, `caption_raw` as found; `source`: where in the
-page or list the text stood (`alt`, `figcaption`, `title`, `list`); hints: pixels, as declared."""
+page or list the text stood (`alt`, `figcaption`, `title`,
+`aria-label`, `list`); hints: pixels, as declared."""
 
 ROW_SCHEMA = pa.schema(
     [

@@ -6,25 +6,24 @@ One Ray task per shard, bounded in flight; `--local` does the same in this proce
 are skipped, so the same command finishes a killed run, and a grown candidates folder adds shards.
 """
 
-import contextlib
 import logging
 import time
-from collections.abc import Iterator
 from functools import partial
 
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import ShardsConfig
-from diagonal_data.demo.server import serving
-from diagonal_data.demo.site import ensure_site
+from diagonal_data.demo.server import demo_web
 from diagonal_data.funnel import Funnel
 from diagonal_data.manifest import Manifest, open_manifest, settings_of, shards_folder
 from diagonal_data.recipes import SHARDS
-from diagonal_data.units import Unit, open_candidates, write_units
+from diagonal_data.units import Unit, check_candidates, write_units
 from diagonal_infra import log, ray_cluster, storage
 from diagonal_infra.cli import run_command
 
 logger = logging.getLogger(__name__)
 
+UNIT_GRACE_SECONDS = 300.0
+"""Decoding, writing and waiting for a free worker, beyond the unit's own deadline."""
 MANIFEST_SECONDS = 10.0
 """How often the manifest is rewritten; a kill in between costs nothing (see manifest.py)."""
 
@@ -42,28 +41,17 @@ def build_dataset(config: ShardsConfig) -> Funnel:
         UserError: candidates or dataset folder cannot be used.
         UnitError: some shards failed after all attempts; the others are finished.
     """
-    candidates = open_candidates(config.candidates)
+    candidates = check_candidates(config.candidates)
     storage.check_writable(config.dataset)
-    manifest = open_manifest(config.dataset, settings_of(config), config)
-    storage.delete_partials(shards_folder(config.dataset))
-    units = write_units(manifest, candidates, config.samples_per_shard)
-    logger.info("shards finished=%d to_build=%d", len(manifest.shards), len(units))
-    if units:
-        with demo_web(config.serve):
-            _build(units, manifest, config)
-    manifest.write()
-    return manifest.funnel()
-
-
-@contextlib.contextmanager
-def demo_web(folder: str | None) -> Iterator[None]:
-    """The demo's web on loopback for the block, built first if missing; nothing for None."""
-    if folder is None:
-        yield
-        return
-    ensure_site(folder)
-    with serving(folder):
-        yield
+    with storage.sole_writer(config.dataset):
+        manifest = open_manifest(config.dataset, settings_of(config), config)
+        storage.delete_partials(shards_folder(config.dataset))
+        units = write_units(manifest, candidates, config.samples_per_shard)
+        logger.info("shards finished=%d to_build=%d", len(manifest.shards), len(units))
+        if units:
+            with demo_web(config.serve):
+                _build(units, manifest, config)
+        return manifest.funnel()
 
 
 def _build(units: list[Unit], manifest: Manifest, config: ShardsConfig) -> None:
@@ -72,18 +60,24 @@ def _build(units: list[Unit], manifest: Manifest, config: ShardsConfig) -> None:
         units,
         workers=config.workers,
         local=config.local,
-        deadline_seconds=config.unit_deadline_seconds,
+        # The engine ends by itself; this is for workers that hang or are gone.
+        deadline_seconds=config.unit_deadline_seconds + UNIT_GRACE_SECONDS,
     )
-    written = time.monotonic()
+    written, funnel = time.monotonic(), manifest.funnel()
     with log.progress() as progress:
         task = progress.add_task("shards", total=len(units))
-        for _, info in finished:
-            manifest.add(info)
-            funnel = manifest.funnel()
-            progress.update(task, advance=1, description=_summary(funnel))
-            if time.monotonic() - written > MANIFEST_SECONDS:
-                manifest.write()
-                written = time.monotonic()
+        try:
+            for unit, info in finished:
+                manifest.add(info)
+                storage.delete(unit.path)
+                funnel = funnel.merge(info.funnel)
+                progress.update(task, advance=1, description=_summary(funnel))
+                if time.monotonic() - written > MANIFEST_SECONDS:
+                    manifest.write()
+                    written = time.monotonic()
+        finally:
+            # Also when units failed or the user broke off: what is finished is finished.
+            manifest.write()
 
 
 def _summary(funnel: Funnel) -> str:

@@ -11,7 +11,6 @@ tar_bytes` of the file: headers and padding included, so a copy of that range is
 
 import io
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -112,24 +111,3 @@ def read_header(block: memoryview) -> tuple[str, int]:
     name = bytes(block[0:100]).rstrip(b"\0").decode()
     prefix = bytes(block[345:500]).rstrip(b"\0").decode()
     return (f"{prefix}/{name}" if prefix else name), int(bytes(block[124:135]) or b"0", 8)
-
-
-def iterate_samples(file: IO[bytes]) -> Iterator[tuple[Sample, Extent]]:
-    """Every sample of a tar, in order, with its extent; members of a sample must be adjacent."""
-    with tarfile.open(fileobj=file, mode="r:") as archive:
-        key, members, start, end = "", {}, 0, 0
-        for member in archive:
-            if not member.isfile():
-                continue
-            stem, _, extension = member.name.partition(".")
-            if members and stem != key:
-                yield Sample(key=key, members=members), Extent(offset=start, length=end - start)
-                members = {}
-            if not members:
-                key, start = stem, member.offset
-            opened = archive.extractfile(member)
-            assert opened is not None
-            members[extension] = opened.read()
-            end = member.offset_data + member.size + (-member.size % BLOCK)
-        if members:
-            yield Sample(key=key, members=members), Extent(offset=start, length=end - start)

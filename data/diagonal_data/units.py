@@ -8,7 +8,7 @@ run can be killed at any instant, and why the input may grow or be reordered bet
 known by uid keeps its shard, what is new goes into new shards.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -35,40 +35,27 @@ def units_folder(dataset: str) -> str:
     return storage.join(dataset, "units")
 
 
-def open_candidates(candidates: str) -> list[pq.ParquetFile]:
-    """Every file of a folder or pattern, checked before any work starts.
+def check_candidates(candidates: str) -> list[str]:
+    """The files of a folder or pattern, in order, checked before any work starts.
 
     Raises:
         UserError: no file, no row, not Parquet, or of another schema.
     """
-    files = []
     paths = [path for path in storage.expand(candidates) if path.endswith(".parquet")]
     if not paths:
         raise UserError(f"no Parquet files in {candidates!r}; make them with 'make candidates'")
-    rows = 0
-    for path in paths:
-        try:
-            file = pq.ParquetFile(storage.open_read(path))
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path!r} is no Parquet file: {error}") from error
-        missing = [name for name in REQUIRED if name not in file.schema_arrow.names]
-        if missing:
-            raise UserError(
-                f"{path!r} lacks the columns {', '.join(missing)} (it has "
-                f"{', '.join(file.schema_arrow.names)}); make candidates of it with "
-                f"'python -m diagonal_data.candidates urls --input {path}'"
-            )
-        rows += file.metadata.num_rows
-        files.append(file)
-    if rows == 0:
+    if sum(_checked_rows(path) for path in paths) == 0:
         raise UserError(f"no candidates in {candidates!r}: all its files are empty")
-    return files
+    return paths
 
 
 def write_units(
-    manifest: Manifest, candidates: Iterable[pq.ParquetFile], samples_per_shard: int
+    manifest: Manifest, candidates: Sequence[str], samples_per_shard: int
 ) -> list[Unit]:
-    """Plan what is not planned yet; returns every unit whose shard is unfinished, in order."""
+    """Plan what is not planned yet; returns every unit whose shard is unfinished, in order.
+
+    `candidates` are paths that `check_candidates` has passed.
+    """
     folder = units_folder(manifest.dataset)
     storage.delete_partials(folder)
     planned = _planned_shards(manifest)
@@ -116,18 +103,56 @@ def read_unit(unit: Unit) -> pa.Table:
         return pq.read_table(file)
 
 
-def _batches(files: Iterable[pq.ParquetFile]) -> Iterator[pa.RecordBatch]:
+def _checked_rows(path: str) -> int:
+    """How many candidates a file holds, all of them usable."""
+    hint = f"make candidates of it with 'python -m diagonal_data.candidates urls --input {path}'"
+    try:
+        with storage.open_read(path) as opened:
+            file = pq.ParquetFile(opened)
+            schema = file.schema_arrow
+            missing = [name for name in REQUIRED if name not in schema.names]
+            if missing:
+                raise UserError(
+                    f"{path!r} lacks the columns {', '.join(missing)} "
+                    f"(it has {', '.join(schema.names)}); {hint}"
+                )
+            for name in REQUIRED:
+                kind = schema.field(name).type
+                if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+                    raise UserError(f"column {name} of {path!r} is {kind}, not string; {hint}")
+                if _null_count(file, name):
+                    raise UserError(f"column {name} of {path!r} has null values; {hint}")
+            return file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path!r} is no Parquet file that can be read: {error}") from error
+
+
+def _null_count(file: pq.ParquetFile, name: str) -> int:
+    """From the file's statistics; the column is read only where a writer left them out."""
+    column = file.schema_arrow.names.index(name)
+    nulls = 0
+    for i in range(file.num_row_groups):
+        statistics = file.metadata.row_group(i).column(column).statistics
+        if statistics is None or statistics.null_count is None:
+            return file.read(columns=[name])[name].null_count
+        nulls += statistics.null_count
+    return nulls
+
+
+def _batches(paths: Iterable[str]) -> Iterator[pa.RecordBatch]:
     """Candidates with exactly the columns of `CANDIDATE_SCHEMA`; absent ones are null."""
-    for file in files:
-        present = [name for name in CANDIDATE_SCHEMA.names if name in file.schema_arrow.names]
-        for batch in file.iter_batches(columns=present):
-            columns = [
-                batch.column(field.name).cast(field.type)
-                if field.name in present
-                else pa.nulls(batch.num_rows, field.type)
-                for field in CANDIDATE_SCHEMA
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=CANDIDATE_SCHEMA)
+    for path in paths:
+        with storage.open_read(path) as opened:
+            file = pq.ParquetFile(opened)
+            present = [name for name in CANDIDATE_SCHEMA.names if name in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=present):
+                columns = [
+                    batch.column(field.name).cast(field.type)
+                    if field.name in present
+                    else pa.nulls(batch.num_rows, field.type)
+                    for field in CANDIDATE_SCHEMA
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=CANDIDATE_SCHEMA)
 
 
 def _planned_shards(manifest: Manifest) -> set[str]:

@@ -6,6 +6,7 @@ Each stage is the command a user would type, run as a process of its own with th
 stage that is finished is skipped by itself, so a killed demo goes on where it was.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -25,43 +26,84 @@ OUT = Path("out/demo")
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A command, and the name its time is reported under."""
+    """A command, the name its time is reported under, and what is there when it is done."""
 
     name: str
     command: tuple[str, ...]
+    output: Path
 
 
 STAGES = (
-    Stage(name="web", command=("diagonal_data.demo.site", str(OUT / "web"))),
-    Stage(name="candidates", command=("diagonal_data.candidates", "demo")),
-    Stage(name="shards", command=("diagonal_data.shards", "demo")),
-    Stage(name="filters", command=("diagonal_data.filters", "demo")),
-    Stage(name="train", command=("diagonal_train", "demo")),
-    Stage(name="eval", command=("diagonal_eval", "demo")),
+    Stage(
+        name="web",
+        command=("diagonal_data.demo.site", str(OUT / "web")),
+        output=OUT / "web/site.json",
+    ),
+    Stage(
+        name="candidates",
+        command=("diagonal_data.candidates", "demo"),
+        output=OUT / "candidates/summary.json",
+    ),
+    Stage(
+        name="shards",
+        command=("diagonal_data.shards", "demo"),
+        output=OUT / "dataset/manifest.json",
+    ),
+    Stage(
+        name="filters",
+        command=("diagonal_data.filters", "demo"),
+        output=OUT / "dataset/filters/demo/keep.npy",
+    ),
+    Stage(name="train", command=("diagonal_train", "demo"), output=OUT / "run/summary.json"),
+    Stage(name="eval", command=("diagonal_eval", "demo"), output=OUT / "eval/results.json"),
 )
 
 
 @dataclass(kw_only=True)
 class StageTimes:
-    """Seconds spent in each stage, those of earlier, killed runs included."""
+    """Seconds that each stage took until it was done, killed and failed runs included."""
 
     wall_seconds: dict[str, float]
     cpu_seconds: dict[str, float]
+    done: list[str]
 
-    def add(self, stage: str, wall: float, cpu: float) -> None:
-        """Add one run of a stage."""
-        self.wall_seconds[stage] = round(self.wall_seconds.get(stage, 0.0) + wall, 1)
-        self.cpu_seconds[stage] = round(self.cpu_seconds.get(stage, 0.0) + cpu, 1)
+    def add(self, stage: Stage, wall: float, cpu: float, *, done: bool) -> None:
+        """Add one run of a stage; a stage that was done before keeps its time."""
+        if stage.name in self.done:
+            return
+        for seconds, spent in ((self.wall_seconds, wall), (self.cpu_seconds, cpu)):
+            seconds[stage.name] = round(seconds.get(stage.name, 0.0) + spent, 1)
+        if done:
+            self.done.append(stage.name)
+
+    def forget(self, stage: Stage) -> None:
+        """The stage starts anew: its output is gone."""
+        if stage.name in self.done:
+            self.done.remove(stage.name)
+            del self.wall_seconds[stage.name], self.cpu_seconds[stage.name]
 
 
 def main() -> None:
     """Run the stages, then write results.json and print the tables."""
+    argparse.ArgumentParser(
+        prog="python -m diagonal_eval.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     log.configure()
     times = read_times()
     for stage in STAGES:
-        wall, cpu = run_stage(stage)
-        times.add(stage.name, wall, cpu)
+        if not stage.output.exists():
+            times.forget(stage)
+        wall, cpu, code = run_stage(stage)
+        times.add(stage, wall, cpu, done=code == 0)
         storage.write_bytes(str(OUT / "times.json"), run_dir.to_json(vars(times)))
+        if code != 0:
+            sys.stderr.write(
+                f"error: stage {stage.name!r} ended with code {code}; its message is above; "
+                "run 'make demo' again to go on from there\n"
+            )
+            sys.exit(code)
     results = gather_results(times)
     storage.write_bytes(str(OUT / "results.json"), run_dir.to_json(results))
     report = OUT / "eval" / "report.html"
@@ -74,36 +116,23 @@ def read_times() -> StageTimes:
     """What earlier runs spent; zero if there were none."""
     path = OUT / "times.json"
     if not path.is_file():
-        return StageTimes(wall_seconds={}, cpu_seconds={})
+        return StageTimes(wall_seconds={}, cpu_seconds={}, done=[])
     return StageTimes(**json.loads(path.read_text()))
 
 
-def run_stage(stage: Stage) -> tuple[float, float]:
-    """Run one stage; returns wall seconds and CPU seconds of it and all its descendants.
-
-    Raises:
-        SystemExit: the stage failed; its exit code is passed on.
-    """
+def run_stage(stage: Stage) -> tuple[float, float, int]:
+    """Run one stage: wall seconds, CPU seconds of it and all its descendants, exit code."""
     log.STDOUT.rule(f"[bold]{stage.name}[/] python -m {' '.join(stage.command)}")
     started = time.monotonic()
     with cpu_of_descendants() as cpu:
         done = subprocess.run([sys.executable, "-m", *stage.command], check=False)
-    wall = time.monotonic() - started
-    if done.returncode != 0:
-        sys.stderr.write(
-            f"error: stage {stage.name!r} ended with code {done.returncode}; its message is above; "
-            "run 'make demo' again to go on from there\n"
-        )
-        sys.exit(done.returncode)
-    return wall, cpu.seconds
+    return time.monotonic() - started, cpu.seconds, done.returncode
 
 
 def gather_results(times: StageTimes) -> dict[str, Any]:
-    """The evaluation's results with the whole funnel and the time of every stage."""
+    """The evaluation's results with the time of every stage."""
     results = json.loads((OUT / "eval" / "results.json").read_text())
-    funnel = json.loads((OUT / "dataset" / "filters" / "demo" / "funnel.json").read_text())
-    results["funnel"] = funnel["reasons"] | {"kept": funnel["kept"]}
-    return results | vars(times)
+    return results | {"wall_seconds": times.wall_seconds, "cpu_seconds": times.cpu_seconds}
 
 
 def times_table(times: StageTimes) -> Table:

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -27,6 +27,8 @@ MODULES = {
     "train": "diagonal_train",
     "eval": "diagonal_eval",
 }
+RAY_FLAGS = {"shards": (), "train": ("--launcher", "ray")}
+"""Stages that use Ray, and the flags that make them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,27 +40,32 @@ class LaunchConfig:
     recipe: str = "demo"
     """Recipe of that stage."""
     on: Literal["local", "torchrun", "ray"] = "local"
-    """local: one process; torchrun: `processes` ranks on this machine (train only); ray: join the
-    cluster at --address."""
+    """local: one process; torchrun: `processes` ranks on this machine (train); ray: the cluster at
+    --address (shards and train)."""
     processes: int = 1
-    """Ranks started by torchrun on this machine."""
+    """Ranks of torchrun or Ray Train; shards built at a time on Ray."""
     address: str | None = None
     """Ray cluster to join with --on ray, for instance 127.0.0.1:6379."""
     dry: bool = False
     """Print the command and stop."""
-    args: tuple[str, ...] = ()
-    """Flags passed on to the stage; put last."""
 
     def __post_init__(self) -> None:
         if self.on == "torchrun" and self.target != "train":
             raise ValueError(f"--on torchrun starts ranks of train only, not of {self.target}")
+        if self.on == "ray" and self.target not in RAY_FLAGS:
+            raise ValueError(f"{self.target} has no Ray part; --on ray is for shards and train")
         if self.on == "ray" and self.address is None:
             raise ValueError("--on ray needs --address HOST:PORT of a running cluster")
 
 
-def plan_command(config: LaunchConfig) -> tuple[list[str], dict[str, str]]:
-    """The command line and the environment variables it adds."""
-    stage = [MODULES[config.target], config.recipe, *config.args]
+def plan_command(
+    config: LaunchConfig, passed_on: Sequence[str] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """The command line, with the stage's own flags last, and the environment variables it adds."""
+    stage = [MODULES[config.target], config.recipe]
+    if config.on == "ray":
+        stage += [*RAY_FLAGS[config.target], "--workers", str(config.processes)]
+    stage += passed_on
     if config.on == "torchrun":
         ranks = ["--standalone", f"--nproc-per-node={config.processes}"]
         # The double dash keeps torchrun from taking the stage's --run for one of its own flags.
@@ -67,9 +74,9 @@ def plan_command(config: LaunchConfig) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", *stage], environment
 
 
-def main(config: LaunchConfig) -> None:
+def main(config: LaunchConfig, passed_on: Sequence[str] = ()) -> None:
     """Print the command, then run it and leave with its exit code."""
-    command, environment = plan_command(config)
+    command, environment = plan_command(config, passed_on)
     shown = [*(f"{name}={value}" for name, value in environment.items()), *command]
     log.STDOUT.print(shlex.join(shown), soft_wrap=True, highlight=False)
     if config.dry:
@@ -99,6 +106,4 @@ def split_args(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
 if __name__ == "__main__":
     own, passed_on = split_args(sys.argv[1:])
     sys.argv[1:] = own
-    run_command(
-        lambda config: main(replace(config, args=passed_on)), _recipes(), description=__doc__
-    )
+    run_command(partial(main, passed_on=passed_on), _recipes(), description=__doc__)

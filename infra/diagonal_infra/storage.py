@@ -1,9 +1,11 @@
 """Files on any fsspec file system, named by local path or URL.
 
-A write appears whole or not at all. Locally: written aside, fsynced, renamed. On object stores an
-object appears when its upload is completed, so one PUT has the same guarantee.
+A write appears whole or not at all. Locally: written aside, fsynced, renamed. On S3 and GCS an
+object appears when its upload is completed, so one PUT has the same guarantee; on other file
+systems it is written aside and moved.
 """
 
+import fcntl
 import os
 import uuid
 from collections.abc import Iterator
@@ -17,6 +19,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from diagonal_infra.errors import StorageError, UserError
 
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Their fsspec files abort the upload on `discard`; others' do nothing there."""
+LOCK_NAME = ".lock"
 PARTIAL_MARK = ".partial-"
 """Part of the name of a file that is still being written; readers and listings pass it over."""
 
@@ -85,24 +90,28 @@ def write_whole(path: str) -> Iterator[IO[Any]]:
     A kill at any instant leaves at most a `*.partial-*` file beside it, which no reader looks at.
     """
     filesystem, inner = url_to_fs(path)
-    local = isinstance(filesystem, LocalFileSystem)
-    target = f"{inner}{PARTIAL_MARK}{uuid.uuid4().hex[:8]}" if local else inner
-    if local:
-        Path(inner).parent.mkdir(parents=True, exist_ok=True)
+    if _appears_when_closed(filesystem):
+        with _one_upload(filesystem.open(inner, "wb")) as file:
+            yield file
+        return
+    target = f"{inner}{PARTIAL_MARK}{uuid.uuid4().hex[:8]}"
+    filesystem.makedirs(filesystem._parent(inner), exist_ok=True)
     file = filesystem.open(target, "wb")
     try:
         yield file
     except BaseException:
-        _abandon(file, filesystem, target, local)
+        file.close()
+        filesystem.rm(target)
         raise
-    if local:
+    if isinstance(filesystem, LocalFileSystem):
         file.flush()
         os.fsync(file.fileno())
         file.close()
         Path(target).replace(inner)
-        _sync_folder(Path(inner).parent)
+        sync_folder(Path(inner).parent)
     else:
         file.close()
+        filesystem.mv(target, inner)
 
 
 def write_bytes(path: str, content: bytes) -> None:
@@ -140,18 +149,50 @@ def check_writable(folder: str) -> None:
         raise UserError(f"cannot write to {folder!r}: {error}; choose another folder") from error
 
 
-def _abandon(file: IO[Any], filesystem: Any, target: str, local: bool) -> None:
-    discard = getattr(file, "discard", None)
-    if local:
-        file.close()
-        filesystem.rm(target)
-    elif discard is not None:
-        # Aborts the multipart upload; closing would publish a short object.
-        discard()
+@contextmanager
+def sole_writer(folder: str) -> Iterator[None]:
+    """Hold a local folder against a second writer for the block; object stores have no such lock.
+
+    The lock is the kernel's (flock), so a killed writer leaves none behind.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    filesystem, inner = url_to_fs(folder)
+    if not isinstance(filesystem, LocalFileSystem):
+        yield
+        return
+    with (Path(inner) / LOCK_NAME).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another run is writing to {folder!r}; wait for it or choose another folder"
+            ) from error
+        yield
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
+def _appears_when_closed(filesystem: Any) -> bool:
+    """Whether an object is there only when its upload is completed, and can be aborted."""
+    protocols = filesystem.protocol
+    names = {protocols} if isinstance(protocols, str) else set(protocols)
+    return bool(names & OBJECT_STORES)
+
+
+@contextmanager
+def _one_upload(file: Any) -> Iterator[IO[Any]]:
+    try:
+        yield file
+    except BaseException:
+        file.discard()
+        # Else the garbage collector closes the file, and closing publishes a short object.
+        file.closed = True
+        raise
+    file.close()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a local folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

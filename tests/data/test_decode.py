@@ -138,3 +138,34 @@ def test_an_animation_is_refused(make_picture, encode_picture) -> None:
     body = encode_picture(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert refusal(body) == Reason.ANIMATED_IMAGE
     assert stored(encode_picture(make_picture(1), "GIF")).width == 64
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_no_damage_raises(make_picture, encode_picture, format: str) -> None:
+    frames = [make_picture(seed, (60, 40)) for seed in range(2)]
+    more = {"save_all": True, "append_images": frames[1:]} if format in ("GIF", "TIFF") else {}
+    whole = bytearray(encode_picture(frames[0], format, **more))
+    rng = np.random.default_rng(0)
+    results = [decode_image(bytes(whole[:end]), 64, DecodeConfig()) for end in range(0, 600)]
+    for _ in range(300):
+        damaged = whole.copy()
+        for place in rng.integers(0, len(damaged), 3):
+            damaged[place] ^= 1 << int(rng.integers(0, 8))
+        results.append(decode_image(bytes(damaged), 64, DecodeConfig()))
+    assert all(isinstance(result, StoredImage | Refusal) for result in results)
+
+
+def test_what_cannot_be_encoded_is_refused(encode_picture) -> None:
+    config = DecodeConfig(resize_mode="keep_ratio", only_if_bigger=False, min_side=1)
+    body = encode_picture(Image.new("L", (4000, 2)), "PNG")
+    result = decode_image(body, 64, config)  # 128 000 × 64: more than a JPEG's side
+    assert isinstance(result, Refusal)
+    assert result.reason == Reason.DECODE_FAILED
+
+
+def test_a_large_transparent_png_is_averaged_with_its_alpha(encode_picture) -> None:
+    image = Image.new("RGBA", (1200, 800), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 600, 800))
+    seen = pixels(stored(encode_picture(image, "PNG")))
+    assert np.abs(seen[20, 10] - (0, 0, 255)).max() < 12
+    assert seen[20, 55].min() > 245

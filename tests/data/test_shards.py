@@ -1,10 +1,11 @@
 """The shards command: resume, kill -9, grown input, and the user's mistakes."""
 
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from diagonal_data.config import DecodeConfig, ShardsConfig
 from diagonal_data.manifest import read_manifest
 from diagonal_data.schema import candidate_for, candidates_table
 from diagonal_data.shards import build_dataset
-from diagonal_infra.errors import UserError
+from diagonal_infra import storage
+from diagonal_infra.errors import UnitError, UserError
 
 COUNT = 24
 
@@ -167,36 +169,64 @@ def descendants(pid: int) -> list[int]:
 @pytest.mark.ray
 @pytest.mark.parametrize("flags", [[], ["--local"]], ids=["ray", "local"])
 def test_kill_9_of_the_whole_tree_then_a_rerun_gives_the_same_bytes(
-    tmp_path: Path,
-    web,
-    flags: list[str],
+    tmp_path: Path, web, flags: list[str]
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
         write_candidates(folder, web, range(COUNT))
     subprocess.run(command(whole, web, "--local"), check=True, capture_output=True)
+    # The third shard cannot be finished before the kill: one of its pictures is not answered.
+    web.asked, web.held = [], {"/9.jpg": threading.Event()}
     process = subprocess.Popen(
         command(killed, web, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 60
-    while len(list((killed / "d").glob("shards/*_stats.json"))) < 2:
+    while len(finished_shards(killed)) < 2 or "/9.jpg" not in web.asked:
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline, "no shard in a minute"
         time.sleep(0.005)  # the poll interval, not a wait for luck
     for pid in descendants(process.pid):
         os.kill(pid, signal.SIGKILL)
     process.wait()
-    finished = len(list((killed / "d").glob("shards/*_stats.json")))
-    assert finished < COUNT // 4
+    assert "00000002" not in finished_shards(killed)
+    web.held.pop("/9.jpg").set()
     subprocess.run(command(killed, web, *flags), check=True, capture_output=True)
     assert tars(killed / "d") == tars(whole / "d")
     sums = [
-        [
-            shard["sha256"]
-            for shard in json.loads((folder / "d/manifest.json").read_text())["shards"]
-        ]
+        [shard["sha256"] for shard in read_manifest(str(folder / "d"))["shards"]]
         for folder in (whole, killed)
     ]
     assert sums[0] == sums[1]
     assert not list((killed / "d").rglob("*partial*"))
+
+
+def finished_shards(folder: Path) -> set[str]:
+    return {path.name[:8] for path in (folder / "d").glob("shards/*_stats.json")}
+
+
+def test_what_is_not_there_at_the_units_deadline_is_a_counted_reason(tmp_path: Path, web) -> None:
+    write_candidates(tmp_path, web, range(4))
+    web.held = {"/2.jpg": threading.Event()}
+    funnel = build_dataset(config_for(tmp_path, web, unit_deadline_seconds=0.5))
+    web.held["/2.jpg"].set()
+    assert (funnel.kept, funnel.reasons) == (3, {"timed_out": 1})
+
+
+def test_finished_shards_are_in_the_manifest_though_others_failed(tmp_path: Path, web) -> None:
+    write_candidates(tmp_path, web, range(8))
+    # A folder in the place of the second shard's tar: that shard cannot be written.
+    (tmp_path / "d" / "shards" / "00000001.tar" / "x").mkdir(parents=True)
+    with pytest.raises(UnitError, match="1 of 2 units failed"):
+        build_dataset(config_for(tmp_path, web))
+    shards = read_manifest(str(tmp_path / "d"))["shards"]
+    assert [shard["name"] for shard in shards] == ["00000000"]
+    shutil.rmtree(tmp_path / "d" / "shards" / "00000001.tar")
+    assert build_dataset(config_for(tmp_path, web)).kept == 8
+
+
+def test_a_second_run_into_the_same_dataset_is_refused(tmp_path: Path, web) -> None:
+    write_candidates(tmp_path, web, range(4))
+    (tmp_path / "d").mkdir()
+    with storage.sole_writer(str(tmp_path / "d")), pytest.raises(UserError, match="another run"):
+        build_dataset(config_for(tmp_path, web))

@@ -6,7 +6,6 @@ import pytest
 from diagonal_data.tar import (
     Sample,
     TarWriter,
-    iterate_samples,
     parse_sample,
     sample_bytes,
 )
@@ -46,11 +45,6 @@ def test_an_extent_is_a_whole_sample() -> None:
     content, extents = written(SAMPLES)
     parsed = [parse_sample(content[e.offset : e.offset + e.length]) for e in extents]
     assert parsed == SAMPLES
-
-
-def test_iterating_a_tar_gives_samples_and_extents() -> None:
-    content, extents = written(SAMPLES)
-    assert list(iterate_samples(io.BytesIO(content))) == list(zip(SAMPLES, extents, strict=True))
 
 
 def test_a_range_that_is_cut_short_is_an_error() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from diagonal_data.manifest import Manifest
 from diagonal_data.schema import candidate_for, candidates_table
-from diagonal_data.units import open_candidates, plan_units, read_unit, write_units
+from diagonal_data.units import check_candidates, plan_units, read_unit, write_units
 from diagonal_infra.errors import UserError
 
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 def planned(folder: Path) -> list[list[str]]:
     manifest = Manifest(dataset=str(folder / "d"), settings={})
-    units = write_units(manifest, open_candidates(str(folder / "c")), 2)
+    units = write_units(manifest, check_candidates(str(folder / "c")), 2)
     return [read_unit(unit)["caption"].to_pylist() for unit in units]
 
 
@@ -75,23 +75,31 @@ def test_foreign_columns_are_passed_over_and_absent_ones_are_null(folder: Path) 
     table = table.append_column("similarity", pa.array([0.3, 0.4]))
     pq.write_table(table, folder / "c" / "part-00000.parquet")
     manifest = Manifest(dataset=str(folder / "d"), settings={})
-    unit = read_unit(write_units(manifest, open_candidates(str(folder / "c")), 9)[0])
+    unit = read_unit(write_units(manifest, check_candidates(str(folder / "c")), 9)[0])
     assert "similarity" not in unit.column_names
     assert unit["page_url"].null_count == 2
 
 
 def test_missing_empty_and_foreign_candidates_are_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no file matches"):
-        open_candidates(str(tmp_path / "absent"))
+        check_candidates(str(tmp_path / "absent"))
     pq.write_table(candidates(0, 0), tmp_path / "empty.parquet")
     with pytest.raises(UserError, match="are empty"):
-        open_candidates(str(tmp_path / "empty.parquet"))
+        check_candidates(str(tmp_path / "empty.parquet"))
     pq.write_table(pa.table({"URL": ["http://a"]}), tmp_path / "laion.parquet")
     with pytest.raises(UserError, match="lacks the columns uid, url, caption"):
-        open_candidates(str(tmp_path / "laion.parquet"))
+        check_candidates(str(tmp_path / "laion.parquet"))
+    numbers = candidates(0, 2).set_column(0, "uid", pa.array([1, 2]))
+    pq.write_table(numbers, tmp_path / "numbers.parquet")
+    with pytest.raises(UserError, match=r"column uid of .* is int64, not string"):
+        check_candidates(str(tmp_path / "numbers.parquet"))
+    holes = {"uid": ["a", "b"], "url": ["http://a", "http://b"], "caption": ["cat", None]}
+    pq.write_table(pa.table(holes), tmp_path / "holes.parquet")
+    with pytest.raises(UserError, match=r"column caption of .* has null values"):
+        check_candidates(str(tmp_path / "holes.parquet"))
     (tmp_path / "text.parquet").write_text("not parquet")
     with pytest.raises(UserError, match="is no Parquet file"):
-        open_candidates(str(tmp_path / "text.parquet"))
+        check_candidates(str(tmp_path / "text.parquet"))
     (tmp_path / "list.csv").write_text("url,caption\n")
     with pytest.raises(UserError, match="no Parquet files"):
-        open_candidates(str(tmp_path / "list.csv"))
+        check_candidates(str(tmp_path / "list.csv"))

@@ -7,7 +7,7 @@ from diagonal_infra.launch import LaunchConfig, plan_command, split_args
 
 def test_a_local_launch_is_the_users_own_command() -> None:
     command, environment = plan_command(
-        LaunchConfig(target="shards", recipe="web", args=("--workers", "4"))
+        LaunchConfig(target="shards", recipe="web"), ["--workers", "4"]
     )
     assert command == [sys.executable, "-m", "diagonal_data.shards", "web", "--workers", "4"]
     assert environment == {}
@@ -20,13 +20,17 @@ def test_torchrun_starts_the_ranks() -> None:
 
 
 def test_ray_joins_the_named_cluster() -> None:
-    config = LaunchConfig(target="shards", on="ray", address="127.0.0.1:6379")
-    assert plan_command(config)[1] == {"RAY_ADDRESS": "127.0.0.1:6379"}
+    config = LaunchConfig(target="train", on="ray", address="127.0.0.1:6379", processes=2)
+    command, environment = plan_command(config)
+    assert command[-4:] == ["--launcher", "ray", "--workers", "2"]
+    assert environment == {"RAY_ADDRESS": "127.0.0.1:6379"}
 
 
 def test_what_cannot_be_launched_is_refused() -> None:
     with pytest.raises(ValueError, match="ranks of train only"):
         LaunchConfig(target="shards", on="torchrun")
+    with pytest.raises(ValueError, match="eval has no Ray part"):
+        LaunchConfig(target="eval", on="ray", address="127.0.0.1:6379")
     with pytest.raises(ValueError, match="needs --address"):
         LaunchConfig(target="shards", on="ray")
 

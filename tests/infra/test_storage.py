@@ -81,3 +81,24 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
         storage.check_writable(str(tmp_path / "file"))
     storage.check_writable(str(tmp_path / "folder"))
     assert list((tmp_path / "folder").iterdir()) == []
+
+
+def fail_in_the_middle(path: str) -> None:
+    with storage.write_whole(path) as file:
+        file.write(b"half" * 1000)
+        raise RuntimeError("the writer broke")
+
+
+def test_a_failed_write_leaves_no_object() -> None:
+    with pytest.raises(RuntimeError, match="the writer broke"):
+        fail_in_the_middle("memory://aborted/file.bin")
+    assert not fsspec.filesystem("memory").find("/aborted")
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    with storage.sole_writer(str(tmp_path)):
+        second = storage.sole_writer(str(tmp_path))
+        with pytest.raises(UserError, match="another run is writing"):
+            second.__enter__()
+    with storage.sole_writer(str(tmp_path)):
+        assert (tmp_path / storage.LOCK_NAME).exists()

@@ -1,5 +1,6 @@
 """The whole way on a tiny web: pages, shards, filter, training, evaluation, in one process."""
 
+import contextlib
 import json
 import socket
 from dataclasses import replace
@@ -38,10 +39,19 @@ from diagonal_train.recipes import tiny
 
 
 def free_port() -> int:
-    """A port that no address of the demo's web uses now."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESSES[0], 0))
-        return probe.getsockname()[1]
+    """A port that is free on every address of the demo's web."""
+    for _ in range(100):
+        with contextlib.ExitStack() as held:
+            probes = [held.enter_context(socket.socket()) for _ in ADDRESSES]
+            probes[0].bind((ADDRESSES[0], 0))
+            port = probes[0].getsockname()[1]
+            try:
+                for probe, address in zip(probes[1:], ADDRESSES[1:], strict=True):
+                    probe.bind((address, port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port is free on all addresses")
 
 
 @pytest.fixture(scope="module")

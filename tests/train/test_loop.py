@@ -199,7 +199,6 @@ def test_two_ranks_with_two_workers_train_as_one_process_that_can_go_on_from_the
     assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.slow
 def test_torchrun_trains_as_one_process(
     tiny: Build, finished_run: TrainConfig, read_metrics: Read
 ) -> None:
@@ -211,7 +210,6 @@ def test_torchrun_trains_as_one_process(
     assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.ray
 def test_ray_train_trains_as_one_process(
     tiny: Build, finished_run: TrainConfig, read_metrics: Read

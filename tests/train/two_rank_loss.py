@@ -17,7 +17,7 @@ from diagonal_train.loss import softmax_contrastive_loss
 BATCH_SIZE = 12
 
 
-class Towers(nn.Module):
+class Encoders(nn.Module):
     """Two linear encoders and a logit scale, in float64."""
 
     def __init__(self) -> None:
@@ -47,15 +47,15 @@ def main(out: str) -> None:
     """This rank's part; rank 0 writes the mean loss and its gradients, which DDP made equal."""
     world = from_environment()
     with process_group(world):
-        towers = Towers()
+        encoders = Encoders()
         images, texts = (part.chunk(world.world_size)[world.rank] for part in whole_batch())
-        replica = DistributedDataParallel(towers) if world.world_size > 1 else towers
+        replica = DistributedDataParallel(encoders) if world.world_size > 1 else encoders
         loss = softmax_contrastive_loss(*replica(images, texts))
         loss.backward()
         mean = loss.detach().clone()
         if world.world_size > 1:
             dist.all_reduce(mean)
-        gradients = {name: p.grad for name, p in towers.named_parameters()}
+        gradients = {name: p.grad for name, p in encoders.named_parameters()}
         if world.is_main:
             torch.save({"loss": mean / world.world_size, **gradients}, Path(out))
 

@@ -3,15 +3,15 @@
 config       the configuration tree; recipes holds the named choices
 index        which samples are kept and where their bytes lie
 order        which sample comes when: a pure function of seed and position
-reader       ranges of shard tars, local or by URL
+reader       ranges of shard tars, local or by URL, and the pair in a sample's bytes
 transforms   encoded image to uint8 pixels: decode, crop, resize
 tokenize     captions to token ids
 stream       global batches for this rank, from lanes owned by its workers
 augment      uint8 to normalised float on the device, with random changes
-towers       small image encoders that timm does not have
+image_encoder  a small image encoder that timm does not have
 models       the dual encoder and its loading; the only importer of open_clip
 loss         the contrastive loss over the global batch
-optimizer    weight decay groups, learning rate, logit scale clamp, weight average
+optimizer    weight decay groups, learning rate, logit scale clamp
 distributed  ranks, devices and collectives
 checkpoint   complete checkpoints, verified before use
 metrics      metrics.jsonl, TensorBoard and the progress bar

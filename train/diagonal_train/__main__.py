@@ -50,7 +50,7 @@ def launch(config: TrainConfig) -> TrainResult:
     if config.workers > 1:
         raise UserError(
             f"--workers {config.workers} needs --launcher ray; or start the ranks with "
-            f"torchrun --nproc-per-node {config.workers} -m diagonal_train …"
+            f"torchrun --nproc-per-node {config.workers} -m -- diagonal_train …"
         )
     return train(config, world)
 

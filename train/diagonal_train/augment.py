@@ -47,6 +47,8 @@ def prepare_images(
         probability = getattr(config, name)
         if probability > 0:
             chosen = (noise_BK[:, columns.start] < probability).nonzero().flatten()
+            if not len(chosen):
+                continue  # affine_grid refuses a batch of none
             how = noise_BK[chosen, columns].T[1:, :, None, None, None]
             changed_BCHW = STEPS[name](pixels_BCHW[chosen], *how)
             pixels_BCHW.index_copy_(0, chosen, changed_BCHW)

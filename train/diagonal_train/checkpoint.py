@@ -79,8 +79,10 @@ def save(
             "files": {path.name: _describe(path) for path in sorted(aside.iterdir())},
         }
         _write_durably(aside / "manifest.json", to_json(record))
+        _sync_folder(aside)
         shutil.rmtree(final, ignore_errors=True)
         aside.rename(final)
+        _sync_folder(final.parent)
         logger.info("saved checkpoint step=%d path=%s", step, final)
     barrier()
 
@@ -163,10 +165,21 @@ def steps(run: str) -> list[int]:
     return sorted(int(name) for name in names if name.isdigit())
 
 
-def prune(run: str, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints and that of step 0."""
-    for step in [s for s in steps(run) if s > 0][:-keep]:
+def prune(run: str, keep: int, *, saved: int) -> None:
+    """Leave the newest `keep` complete checkpoints up to step `saved`, and that of step 0.
+
+    Damaged ones do not count. Those behind `saved` are deleted too: the run goes on from before
+    them, and they would be looked at first.
+    """
+    for step in [s for s in steps(run) if s > saved and not _is_complete(run, s)]:
+        logger.warning("deleting a damaged checkpoint path=%s", folder(run, step))
         shutil.rmtree(folder(run, step))
+    kept = 0
+    for step in reversed([s for s in steps(run) if 0 < s <= saved]):
+        if kept == keep:
+            shutil.rmtree(folder(run, step))
+        elif step == saved or _is_complete(run, step):
+            kept += 1
 
 
 def folder(run: str, step: int) -> Path:
@@ -182,6 +195,14 @@ def _state(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> dic
     return {"model": model_state, "optimizer": optimizer_state}
 
 
+def _is_complete(run: str, step: int) -> bool:
+    try:
+        read(run, step)
+    except CheckpointError:
+        return False
+    return True
+
+
 def _describe(path: Path) -> dict[str, Any]:
     content = hashlib.sha256()
     with path.open("rb") as file:
@@ -195,6 +216,15 @@ def _write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the names in a folder durable, a rename into it for instance."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

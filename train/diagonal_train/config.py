@@ -4,12 +4,14 @@ TrainConfig
 ├── model: ModelConfig ── vision: VisionConfig, text: TextConfig
 ├── stream: StreamConfig        order, crops and worker processes
 ├── augment: AugmentConfig      random changes on the device
-└── optimizer: OptimizerConfig  AdamW, schedule, clipping, weight average
+└── optimizer: OptimizerConfig  AdamW, schedule, clipping
 """
 
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from diagonal_infra.errors import UserError
 
 Precision = Literal["fp32", "bf16"]
 Launcher = Literal["process", "ray"]
@@ -37,7 +39,7 @@ class VisionConfig:
     head_width: int = 64
     """Channels of one attention head."""
     timm_name: str | None = None
-    """A timm model (or one of towers.py) in place of the transformer; the above is then unused."""
+    """A timm model (or that of image_encoder.py) in place of the transformer; the above is then unused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,16 +250,33 @@ def differing_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def model_config_from(record: dict[str, Any]) -> ModelConfig:
-    """The model part of a run's config.json as the dataclass it was."""
-    values: dict[str, Any] = {
-        **record,
-        "mean": tuple(record["mean"]),
-        "std": tuple(record["std"]),
-        "vision": VisionConfig(**record["vision"]),
-        "text": TextConfig(**record["text"]),
-    }
-    known = {f.name for f in dataclasses.fields(ModelConfig)}
-    return ModelConfig(**{name: value for name, value in values.items() if name in known})
+    """The model part of a run's config.json as the dataclass it was.
+
+    Raises:
+        UserError: other code wrote it, with other fields.
+    """
+    values = _checked(ModelConfig, record)
+    return ModelConfig(
+        **{
+            **values,
+            "mean": tuple(values["mean"]),
+            "std": tuple(values["std"]),
+            "vision": VisionConfig(**_checked(VisionConfig, values["vision"])),
+            "text": TextConfig(**_checked(TextConfig, values["text"])),
+        }
+    )
+
+
+def _checked(kind: type, record: dict[str, Any]) -> dict[str, Any]:
+    own = {field.name for field in dataclasses.fields(kind)}
+    wrong = [f"lacks {name}" for name in sorted(own - record.keys())]
+    wrong += [f"has {name}, unknown here" for name in sorted(record.keys() - own)]
+    if wrong:
+        raise UserError(
+            f"config.json was written by other code: its {kind.__name__} {', '.join(wrong)}; "
+            "use the code revision that it names, or train again"
+        )
+    return record
 
 
 def flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -31,7 +31,7 @@ from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, pr
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
 from diagonal_train.order import lanes_of, plan_order
-from diagonal_train.start import Start, plan_start
+from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.step import Job, StepStats, train_step
 from diagonal_train.stream import SampleStream, batches
 
@@ -86,11 +86,6 @@ def train(config: TrainConfig, world: World) -> TrainResult:
         return result
 
 
-def summary_path(run: str) -> str:
-    """Where a finished run keeps its result."""
-    return storage.join(run, "summary.json")
-
-
 def read_summary(run: str) -> TrainResult:
     """The result of a finished run."""
     return TrainResult(**json.loads(storage.read_bytes(summary_path(run))))
@@ -100,6 +95,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
     """Index, start, stream, model and optimizer, with the checkpoint's state in them if any."""
     readers = world.world_size * max(1, config.stream.num_workers)
     lanes_of(config.stream.lanes, part=0, parts=readers)
+    agreed(lambda: check_run_folder(config.run), world)
     index = open_index(config.data, config.filter)
     start = agreed(lambda: plan_start(config, index.digest), world)
     plan = plan_order(
@@ -187,7 +183,7 @@ def save(job: Job, step: int) -> None:
         data_digest=job.data_digest,
     )
     if job.world.is_main:
-        checkpoint.prune(job.config.run, job.config.keep_checkpoints)
+        checkpoint.prune(job.config.run, job.config.keep_checkpoints, saved=step)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The dual encoder: an image encoder, a text encoder and a learned logit scale.
 
-The towers, their initial weights and the tokenizer are open_clip's; this file alone imports it.
+The encoders, their initial weights and the tokenizer are open_clip's; this file alone imports it.
 
 Shape suffixes: B samples, C colours, H and W pixels, T tokens, D embedding width.
 """
@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
@@ -18,12 +17,10 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 
 from diagonal_infra.errors import UserError
-from diagonal_train import checkpoint, towers
-from diagonal_train.augment import prepare_for_eval
+from diagonal_train import checkpoint, image_encoder
 from diagonal_train.config import ModelConfig
 from diagonal_train.start import read_run_config
 from diagonal_train.tokenize import Tokenizer
-from diagonal_train.transforms import center_crop
 
 VOCABULARY_SIZE = 49_408
 """CLIP's lower-cased byte pairs with start and end."""
@@ -82,18 +79,6 @@ class LoadedModel:
         """RGB deviation that the input is normalised with."""
         return self.config.std
 
-    @torch.no_grad()
-    def embed_images(self, contents: list[bytes]) -> Tensor:
-        """Embeddings B×D of encoded images: centred square, resized, normalised."""
-        pixels = np.stack([center_crop(content, self.image_size) for content in contents])
-        images_BCHW = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.model.logit_scale.device)
-        return self.model.encode_image(prepare_for_eval(images_BCHW, mean=self.mean, std=self.std))
-
-    @torch.no_grad()
-    def embed_texts(self, captions: list[str]) -> Tensor:
-        """Embeddings B×D of captions."""
-        return self.model.encode_text(self.tokenizer(captions).to(self.model.logit_scale.device))
-
 
 def build_model(config: ModelConfig) -> DualEncoder:
     """The model with fresh weights, drawn from torch's generator.
@@ -101,9 +86,10 @@ def build_model(config: ModelConfig) -> DualEncoder:
     Raises:
         UserError: `config.name` is unknown to open_clip, or sizes do not fit it.
     """
-    towers.register()
+    image_encoder.register()
     scale = math.log(1 / config.initial_temperature)
     if config.name is None:
+        _check_image_size(config)
         clip: Any = CLIP(**open_clip_settings(config), init_logit_scale=scale)
     else:
         _check_sizes(config, built_in_settings(config.name))
@@ -180,6 +166,12 @@ def built_in_settings(name: str) -> dict[str, Any]:
     if settings is None:
         raise UserError(f"open_clip has no model {name!r}; see open_clip.list_models()")
     return settings
+
+
+def _check_image_size(config: ModelConfig) -> None:
+    name, size = image_encoder.NAME, image_encoder.IMAGE_SIZE
+    if config.vision.timm_name == name and config.image_size != size:
+        raise UserError(f"{name} needs --model.image-size {size}, got {config.image_size}")
 
 
 def _check_sizes(config: ModelConfig, settings: dict[str, Any]) -> None:

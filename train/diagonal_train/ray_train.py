@@ -15,6 +15,7 @@ from diagonal_infra.errors import DiagonalError
 from diagonal_train.config import TrainConfig
 from diagonal_train.distributed import World, device_for
 from diagonal_train.loop import TrainResult, read_summary, train
+from diagonal_train.start import check_run_folder
 
 
 def train_on_ray(config: TrainConfig) -> TrainResult:
@@ -23,6 +24,7 @@ def train_on_ray(config: TrainConfig) -> TrainResult:
     Raises:
         DiagonalError: as `train` raises it, or Ray lost a worker.
     """
+    check_run_folder(config.run)
     config = _with_absolute_paths(config)
     # One processor more than the ranks: Ray Train's controller takes one.
     with ray_cluster.start(num_cpus=config.workers + 1):

@@ -1,4 +1,4 @@
-"""Bytes of samples out of shard tars, by range; local paths and fsspec URLs."""
+"""Bytes of samples out of shard tars, by range, and the pair in them; local paths and fsspec URLs."""
 
 import os
 from collections import OrderedDict
@@ -7,7 +7,33 @@ from typing import Any
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from diagonal_data.tar import parse_sample
+
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 MAX_OPEN_FILES = 64
+
+
+class BadSampleError(Exception):
+    """A sample that cannot be used; its argument is one of `stream.CAUSES`.
+
+    Callers count it, or make a StorageError of it.
+    """
+
+
+def image_and_members(content: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """The image among a sample's bytes, and all its members by extension.
+
+    Raises:
+        BadSampleError: with the cause.
+    """
+    try:
+        members = parse_sample(content).members
+    except ValueError as error:
+        raise BadSampleError("tar_broken") from error
+    image = next((members[e] for e in IMAGE_EXTENSIONS if e in members), None)
+    if image is None:
+        raise BadSampleError("image_missing")
+    return image, members
 
 
 class RangeReader:
@@ -33,11 +59,6 @@ class RangeReader:
         if isinstance(filesystem, LocalFileSystem):
             return os.pread(self._descriptor(number, path), length, offset)
         return filesystem.cat_file(path, start=offset, end=offset + length)
-
-    def close(self) -> None:
-        """Close the open files; a later read opens them again."""
-        while self._descriptors:
-            os.close(self._descriptors.popitem()[1])
 
     def _descriptor(self, number: int, path: str) -> int:
         if number in self._descriptors:

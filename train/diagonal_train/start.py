@@ -19,18 +19,28 @@ class Start:
     found: Checkpoint | None
 
 
+def check_run_folder(run: str) -> None:
+    """Find out before the work starts that a run's files can be written; a finished one is let be.
+
+    Raises:
+        UserError: the run is no local path, or cannot be written to.
+    """
+    if "://" in run:
+        raise UserError(f"--run {run!r} must be a local path; mount the store or sync it")
+    if not storage.exists(summary_path(run)):
+        storage.check_writable(run)
+
+
 def plan_start(config: TrainConfig, data_digest: str) -> Start:
     """Look into the run folder; nothing is written.
 
     Raises:
         UserError: the folder holds a run that computes something else.
     """
-    if "://" in config.run:
-        raise UserError(f"--run {config.run!r} must be a local path; mount the store or sync it")
     found = checkpoint.latest_complete(config.run)
     if found is None:
         return Start(step=0, found=None)
-    differences = differing_fields(_read_config(config.run), run_dir.resolved(config))
+    differences = differing_fields(read_config(config.run), run_dir.resolved(config))
     if found.data_digest != data_digest:
         differences.append("the dataset's kept samples are others than before")
     if differences:
@@ -45,13 +55,29 @@ def read_run_config(run: str) -> ModelConfig:
     """The model configuration of a run.
 
     Raises:
+        UserError: there is no run at that path, or other code made it.
+    """
+    try:
+        return model_config_from(read_config(run).get("model", {}))
+    except UserError as error:
+        raise UserError(f"run {run!r}: {error}") from error
+
+
+def read_config(run: str) -> dict[str, Any]:
+    """A run's configuration as it was written.
+
+    Raises:
         UserError: there is no run at that path.
     """
-    return model_config_from(_read_config(run)["model"])
-
-
-def _read_config(run: str) -> dict[str, Any]:
     path = storage.join(run, "config.json")
     if not storage.exists(path):
         raise UserError(f"no run at {run!r} (no config.json); train one with 'make train'")
-    return json.loads(storage.read_bytes(path))["config"]
+    try:
+        return json.loads(storage.read_bytes(path))["config"]
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path!r} is no record of a run: {error!r}; train again") from error
+
+
+def summary_path(run: str) -> str:
+    """Where a finished run keeps its result."""
+    return storage.join(run, "summary.json")

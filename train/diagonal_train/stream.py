@@ -10,6 +10,8 @@ of ranks and workers, and a stream that starts at batch b needs no other state t
 Shape suffixes: B samples of this rank, C colours, H and W pixels, T tokens, K uniforms.
 """
 
+import itertools
+import logging
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from diagonal_data import tar
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import NOISE_WIDTH
 from diagonal_train.config import StreamConfig
@@ -33,18 +34,21 @@ from diagonal_train.order import (
     positions_for_batch,
     samples_at,
 )
-from diagonal_train.reader import RangeReader
+from diagonal_train.reader import BadSampleError, RangeReader, image_and_members
 from diagonal_train.tokenize import Tokenizer
 from diagonal_train.transforms import DecodeError, random_crop
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 CAUSES = ("read_failed", "tar_broken", "image_missing", "caption_missing", "decode_failed")
 """Why a sample is replaced: a closed set, counted in the metrics."""
+NEIGHBOURS = 4
+"""Samples tried in a row from a bad one on, before others are taken from anywhere."""
 MAX_REPLACEMENTS = 64
-
-
-class BadSampleError(Exception):
-    """A sample that cannot be used; its argument is one of `CAUSES`. Never leaves this module."""
+"""Samples tried in place of one."""
+MAX_REPLACED_SHARE = 0.5
+"""Of all samples that a decoding process has read since it started."""
+MIN_SAMPLES_FOR_SHARE = 4096
+"""Fewer than these may by chance come from one bad shard."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,7 @@ class Batch:
     noise_BK: Tensor  # shape suffix
     """Uniforms in [0, 1) that decide each sample's augmentation, float32."""
     replaced: Counter[str] = field(default_factory=Counter)
-    """Samples replaced in this batch, by cause."""
+    """Samples replaced in this batch, by the cause of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +89,17 @@ class SampleStream(IterableDataset[Batch]):
         if worker is not None:
             lanes = lanes[slice_of(lanes_of(len(lanes), part=worker.id, parts=worker.num_workers))]
         reader = RangeReader(self.index.shard_paths)
+        read, bad = 0, Counter[int]()
         for batch_index in range(self.first_batch, self.last_batch):
-            yield self.read_part(reader, batch_index, lanes)
+            part = self.read_part(reader, batch_index, lanes, bad)
+            read += len(part.uids)
+            self._check_share(read, bad)
+            yield part
 
-    def read_part(self, reader: RangeReader, batch_index: int, lanes: range) -> Batch:
-        """The samples that `lanes` give to a batch."""
+    def read_part(
+        self, reader: RangeReader, batch_index: int, lanes: range, bad: Counter[int]
+    ) -> Batch:
+        """The samples that `lanes` give to a batch; replaced ones are counted in `bad` by shard."""
         positions = positions_for_batch(self.plan, batch_index, lanes)
         numbers = samples_at(self.plan, positions)
         replaced: Counter[str] = Counter()
@@ -97,7 +107,10 @@ class SampleStream(IterableDataset[Batch]):
         for position, number in zip(positions.tolist(), numbers.tolist(), strict=True):
             rng = generator_for(self.plan.seed, SAMPLE_KEY, position)
             noise.append(rng.random(NOISE_WIDTH, np.float32))
-            pixels, caption, used = self._read_sample(reader, number, rng, replaced)
+            pixels, caption, used, cause = self._read_sample(reader, number, rng)
+            if cause is not None:
+                replaced[cause] += 1
+                self._note_bad(number, cause, bad)
             images.append(pixels)
             captions.append(caption)
             uids.append(self.index.uid(used))
@@ -111,11 +124,12 @@ class SampleStream(IterableDataset[Batch]):
         )
 
     def _read_sample(
-        self, reader: RangeReader, number: int, rng: np.random.Generator, replaced: Counter[str]
-    ) -> tuple[np.ndarray, str, int]:
-        """Pixels, caption and number of a sample, or of the next one that can be used."""
-        for step in range(MAX_REPLACEMENTS):
-            used = (number + step) % len(self.index)
+        self, reader: RangeReader, number: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, str, int, str | None]:
+        """Pixels, caption and number of a sample, or of one in its place and the cause why."""
+        causes: list[str] = []
+        candidates = replacements_for(number, len(self.index), rng)
+        for used in itertools.islice(candidates, MAX_REPLACEMENTS):
             try:
                 image, caption = read_pair(reader, self.index, used)
                 pixels = random_crop(
@@ -126,16 +140,45 @@ class SampleStream(IterableDataset[Batch]):
                     ratio=self.config.crop_ratio,
                 )
             except BadSampleError as error:
-                replaced[error.args[0]] += 1
+                causes.append(error.args[0])
             except DecodeError:
-                replaced["decode_failed"] += 1
+                causes.append("decode_failed")
             else:
-                return pixels, caption, used
-        path = self.index.shard_paths[self.index.shard[number]]
+                return pixels, caption, used, causes[0] if causes else None
         raise DiagonalError(
             f"{MAX_REPLACEMENTS} samples in a row cannot be used, from uid "
-            f"{self.index.uid(number)} in {path}: {dict(replaced)}; check or rebuild the shard"
+            f"{self.index.uid(number)} in {self._path(number)} on: {dict(Counter(causes))}; "
+            "check or rebuild the shards"
         )
+
+    def _note_bad(self, number: int, cause: str, bad: Counter[int]) -> None:
+        shard = int(self.index.shard[number])
+        if not bad[shard]:
+            logger.warning("replacing samples shard=%s cause=%s", self._path(number), cause)
+        bad[shard] += 1
+
+    def _check_share(self, read: int, bad: Counter[int]) -> None:
+        if read >= MIN_SAMPLES_FOR_SHARE and bad.total() > MAX_REPLACED_SHARE * read:
+            shard, count = bad.most_common(1)[0]
+            raise DiagonalError(
+                f"{bad.total()} of {read} samples cannot be used, {count} of them in "
+                f"{self.index.shard_paths[shard]}; check or rebuild the shards"
+            )
+
+    def _path(self, number: int) -> str:
+        return self.index.shard_paths[self.index.shard[number]]
+
+
+def replacements_for(number: int, size: int, rng: np.random.Generator) -> Iterator[int]:
+    """A sample's number, those next to it, then any at random, without end.
+
+    The neighbours of one bad sample are good; those in a lost shard are not, so that the place is
+    left soon. It depends on the generator's state only, hence on (seed, position).
+    """
+    for step in range(NEIGHBOURS):
+        yield (number + step) % size
+    while True:
+        yield int(rng.integers(size))
 
 
 def read_pair(reader: RangeReader, index: SampleIndex, number: int) -> tuple[bytes, str]:
@@ -151,13 +194,7 @@ def read_pair(reader: RangeReader, index: SampleIndex, number: int) -> tuple[byt
         raise BadSampleError("read_failed") from error
     if len(content) < length:
         raise BadSampleError("read_failed")
-    try:
-        members = tar.parse_sample(content).members
-    except ValueError as error:
-        raise BadSampleError("tar_broken") from error
-    image = next((members[e] for e in IMAGE_EXTENSIONS if e in members), None)
-    if image is None:
-        raise BadSampleError("image_missing")
+    image, members = image_and_members(content)
     if "txt" not in members:
         raise BadSampleError("caption_missing")
     return image, members["txt"].decode("utf-8", "replace")

@@ -21,12 +21,11 @@ from typing import Any
 
 from aiohttp import web as http_server
 
-from diagonal_data.demo.web import ADDRESSES, DEFAULT_PORT, hosts_at
+from diagonal_data.demo.site import ensure_site
+from diagonal_data.demo.web import ADDRESSES, hosts_at
 from diagonal_infra import log
 from diagonal_infra.errors import DiagonalError, UserError
 
-HOSTS = hosts_at(DEFAULT_PORT)
-"""The demo web's hosts as HOST:PORT, for allow-lists."""
 WHO_PATH = "/.well-known/diagonal-demo"
 """Answers with the absolute folder that is served."""
 STOP_SECONDS = 5.0
@@ -64,6 +63,17 @@ def serving(folder: str, port: int | None = None) -> Iterator[None]:
             yield
         finally:
             _stop(process)
+
+
+@contextmanager
+def demo_web(folder: str | None) -> Iterator[None]:
+    """`serving`, with the web built first if it is missing; nothing for None."""
+    if folder is None:
+        yield
+        return
+    ensure_site(folder)
+    with serving(folder):
+        yield
 
 
 def _check_started(line: bytes, folder: str, port: int) -> None:

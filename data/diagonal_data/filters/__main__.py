@@ -17,12 +17,11 @@ from diagonal_data.filters.report import filter_report
 from diagonal_data.filters.rules import COLUMNS, KEPT, first_drop_reasons
 from diagonal_data.funnel import Funnel
 from diagonal_data.recipes import FILTERS
-from diagonal_data.rows import read_rows, taken_down
+from diagonal_data.rows import read_rows
 from diagonal_infra import log, run_dir, storage
 from diagonal_infra.cli import run_command
 
 logger = logging.getLogger(__name__)
-TAKEN_DOWN = "taken_down"
 
 
 def main(config: FiltersConfig) -> None:
@@ -39,11 +38,12 @@ def write_filter(config: FiltersConfig) -> Funnel:
     """
     rows = read_rows(config.dataset, [*COLUMNS, "tar_offset", "tar_bytes"])
     reasons = first_drop_reasons(rows, config)
-    reasons[taken_down(config.dataset, rows) & (reasons == KEPT)] = TAKEN_DOWN
     kept = reasons == KEPT
     counts = Counter(str(reason) for reason in reasons[~kept])
     funnel = Funnel(input=rows.num_rows, kept=int(kept.sum()), reasons=dict(sorted(counts.items())))
     folder = filter_folder(config.dataset, config.name)
+    # Until the new list is there, no list: an old one beside a new funnel would be believed.
+    storage.delete(storage.join(folder, "keep.npy"))
     recipe = {"config": run_dir.resolved(config), "code_revision": run_dir.code_revision()}
     storage.write_bytes(storage.join(folder, "recipe.json"), run_dir.to_json(recipe))
     storage.write_bytes(storage.join(folder, "funnel.json"), run_dir.to_json(funnel.as_json()))

@@ -39,13 +39,18 @@ def near_copies(hashes: np.ndarray, areas: np.ndarray, max_hamming: int) -> np.n
         max_hamming: at most 3.
     """
     assert max_hamming < BANDS
-    parents = np.arange(len(hashes))
-    usable = np.flatnonzero(~is_flat(hashes))
-    for band in range(BANDS):
-        values = (hashes[usable] >> np.uint64(band * BAND_BITS)) & np.uint64(0xFFFF)
+    different, copy_of = np.unique(hashes, return_inverse=True)
+    parents = np.arange(len(different))
+    usable = np.flatnonzero(~is_flat(different))
+    for band in range(BANDS if max_hamming else 0):
+        values = (different[usable] >> np.uint64(band * BAND_BITS)) & np.uint64(0xFFFF)
         for group in _equal_groups(values):
-            _join_near(hashes, usable[group], max_hamming, parents)
-    clusters = np.fromiter((_root(parents, row) for row in range(len(hashes))), int, len(hashes))
+            _join_near(different, usable[group], max_hamming, parents)
+    roots = np.fromiter((_root(parents, row) for row in range(len(parents))), int, len(parents))
+    clusters = roots[copy_of]
+    # A flat picture is in a cluster of its own.
+    alone = is_flat(hashes)
+    clusters[alone] = len(different) + np.flatnonzero(alone)
     return exact_copies(clusters, areas)
 
 
@@ -61,7 +66,7 @@ def _join_near(hashes: np.ndarray, rows: np.ndarray, max_hamming: int, parents: 
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
         near = hamming(hashes[block][:, None], hashes[rows][None, :]) <= max_hamming
-        for i, j in np.argwhere(near):
+        for i, j in np.argwhere(np.triu(near, start + 1)):
             first, second = _root(parents, int(block[i])), _root(parents, int(rows[j]))
             parents[max(first, second)] = min(first, second)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from diagonal_data.config import FiltersConfig
-from diagonal_data.filters.rules import KEPT
+from diagonal_data.filters.rules import KEPT, DropReason
 from diagonal_data.funnel import Funnel
-from diagonal_data.rows import read_sample
+from diagonal_data.rows import read_sample, taken_down
 from diagonal_infra.run_dir import resolved, to_json
 
 IMAGE_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
@@ -30,6 +30,7 @@ def filter_report(
     config: FiltersConfig, rows: pa.Table, reasons: np.ndarray, funnel: Funnel
 ) -> str:
     """A self-contained page; the pictures are evenly spaced samples, so reruns give the same."""
+    reasons = np.where(taken_down(config.dataset, rows), DropReason.TAKEN_DOWN, reasons)
     names = [*sorted(funnel.reasons, key=lambda name: -funnel.reasons[name]), KEPT]
     sheets = "".join(_sheet(config, rows, reasons, name) for name in names)
     settings = html.escape(to_json(resolved(config)).decode())
@@ -62,7 +63,7 @@ def _funnel_table(funnel: Funnel) -> str:
 def _sheet(config: FiltersConfig, rows: pa.Table, reasons: np.ndarray, name: str) -> str:
     chosen = reasons == name
     stored = np.flatnonzero(chosen & np.asarray(rows["tar_bytes"].is_valid()))
-    if len(stored) == 0:
+    if len(stored) == 0 or name == DropReason.TAKEN_DOWN:
         return ""
     count = min(config.samples_in_report, len(stored))
     picked = stored[np.linspace(0, len(stored) - 1, count).astype(int)]

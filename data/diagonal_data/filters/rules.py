@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from diagonal_data.config import CaptionLength, Duplicates, FiltersConfig, HoldOut, ImageShape
 from diagonal_data.filters.duplicates import exact_copies, near_copies
-from diagonal_data.rows import is_listed
+from diagonal_data.rows import is_listed, taken_down
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
@@ -35,6 +35,7 @@ COLUMNS = (
 class DropReason(StrEnum):
     """Why a stored sample is not kept; failed rows keep their own `Reason`."""
 
+    TAKEN_DOWN = "taken_down"
     HELD_OUT = "held_out"
     CAPTION_TOO_SHORT = "caption_too_short"
     CAPTION_TOO_LONG = "caption_too_long"
@@ -61,6 +62,7 @@ def first_drop_reasons(rows: pa.Table, config: FiltersConfig) -> np.ndarray:
 
 def _verdicts(rows: pa.Table, config: FiltersConfig, reasons: np.ndarray) -> Iterator[Verdict]:
     """Verdicts in order; the caller writes each into `reasons` before the next is computed."""
+    yield DropReason.TAKEN_DOWN, taken_down(config.dataset, rows)
     yield DropReason.HELD_OUT, held_out(rows, config.hold_out)
     yield from caption_length(rows, config.caption)
     yield from image_shape(rows, config.image)

@@ -28,9 +28,9 @@ def row(number: int = 0, **changes: object) -> dict:
     } | changes
 
 
-def reasons(rows: list[dict], **rules: object) -> list[str]:
+def reasons(rows: list[dict], dataset: str = "no dataset", **rules: object) -> list[str]:
     table = pa.Table.from_pylist(rows, schema=ROW_SCHEMA)
-    config = FiltersConfig(dataset="d", name="n", **rules)  # pyright: ignore[reportArgumentType]  # rules by field name
+    config = FiltersConfig(dataset=dataset, name="n", **rules)  # pyright: ignore[reportArgumentType]  # rules by field name
     return list(first_drop_reasons(table, config))
 
 
@@ -126,3 +126,21 @@ def test_a_hold_out_list_that_cannot_be_used_is_the_users_mistake(tmp_path: Path
     pq.write_table(pa.table({"url": ["http://a/1"]}), tmp_path / "urls.parquet")
     with pytest.raises(UserError, match="lacks style"):
         reasons([row()], hold_out=HoldOut(list=str(tmp_path / "urls.parquet"), columns=("style",)))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("uid", row(1)["uid"]), ("url", "http://a/1"), ("host", "a"), ("sha256", f"{1:064x}")],
+)
+def test_tombstones_name_rows_by_uid_url_host_or_hash(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    pq.write_table(pa.table({column: [value, None]}), tmp_path / "tombstones.parquet")
+    other = row(2, url="http://b/2")
+    assert reasons([row(1), other], str(tmp_path)) == ["taken_down", ""]
+
+
+def test_a_copy_of_what_was_taken_down_by_uid_is_kept(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"uid": [row(1)["uid"]]}), tmp_path / "tombstones.parquet")
+    rows = [row(1, original_width=900, sha256="f" * 64), row(2, sha256="f" * 64)]
+    assert reasons(rows, str(tmp_path)) == ["taken_down", ""]

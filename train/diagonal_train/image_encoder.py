@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from timm.models import is_model, register_model
 from torch import Tensor, nn
 
+NAME = "diagonal_patch_resnet_48"
 IMAGE_SIZE = 48
 CHANNELS = (48, 96, 192)
 STEM_STRIDE = 4
@@ -25,7 +26,7 @@ __all__ = ["diagonal_patch_resnet_48", "register"]
 
 def register() -> None:
     """Make the encoder known to timm; doing it again changes nothing."""
-    if not is_model("diagonal_patch_resnet_48"):
+    if not is_model(NAME):
         register_model(diagonal_patch_resnet_48)
 
 
