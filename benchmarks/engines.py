@@ -53,6 +53,14 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def cpu_model() -> str:
+    """The processor's name, where Linux tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def main() -> None:
     """Measure both engines in turn and report medians and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -78,7 +86,7 @@ def main() -> None:
     }
     result = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
+        "hardware": f"{cpu_model()}, {os.cpu_count()} cores",
         "code_revision": run_dir.code_revision(),
         "candidates": len(candidates),
         "repeats": given.repeats,
@@ -88,6 +96,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=2))
     target = Path(__file__).parent / "results" / f"engines-{result['date']}.json"
+    target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n")
 
 

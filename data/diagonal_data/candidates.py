@@ -5,29 +5,35 @@
 
     OUTPUT/config.json            what was asked for; written first
     OUTPUT/part-00000.parquet …   candidates, each uid once
-    OUTPUT/summary.json           counts and configuration; written last, so that it means "done"
+    OUTPUT/summary.json           counts, lists read, configuration; written last: it means "done"
 
-A killed run leaves no summary; the same command starts over and overwrites its parts. The uids of
-all candidates are held in memory, about 100 bytes each.
+A killed run leaves no summary; the same command starts over and overwrites its parts. So it does
+when a list is not the one that was read: the summary goes first then. Lists that are all gone
+leave the folder finished. The uids of all candidates are held in memory, about 100 bytes each.
 """
 
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow.parquet as pq
 from rich.table import Table
 
 from diagonal_data.config import CandidatesConfig
 from diagonal_data.crawl import CrawledPage, crawl
-from diagonal_data.demo.server import serving
-from diagonal_data.demo.site import ensure_site
+from diagonal_data.demo.server import demo_web
 from diagonal_data.recipes import CANDIDATES
 from diagonal_data.schema import Candidate, candidates_table
-from diagonal_data.url_lists import ListBatch, read_lists
+from diagonal_data.url_lists import (
+    ListBatch,
+    check_lists,
+    find_lists,
+    read_lists,
+    version_of,
+)
 from diagonal_infra import log, run_dir, storage
 from diagonal_infra.cli import run_command
 from diagonal_infra.errors import DiagonalError, UserError
@@ -51,47 +57,66 @@ def main(config: CandidatesConfig) -> None:
     """Write the candidates folder, or say that it is finished.
 
     Raises:
-        UserError: neither or both of --input and --seeds, or an output folder of something else.
+        UserError: neither or both of --input and --seeds, lists that cannot be used, or an output
+            folder of something else; nothing is written then.
         DiagonalError: not a single candidate came out.
     """
     if (config.input is None) == (not config.seeds):
         raise UserError("give --input (URL lists) or --seeds (pages to crawl), one of the two")
-    if is_finished(config):
+    finished = finished_summary(config)
+    lists = lists_to_read(config, finished)
+    # Taken before the lists are read: one that changes meanwhile is read again by the next run.
+    inputs = [version_of(path) for path in lists]
+    if finished is not None and inputs in ([], finished.get("inputs")):
         logger.info("%s is finished; nothing to do", config.output)
         return
+    if finished is not None:
+        logger.warning("the lists of %s have changed and are read again", config.output)
+    if config.input is not None:
+        check_lists(lists)
     counts = Counts()
-    with ExitStack() as stack:
-        if config.serve is not None:
-            ensure_site(config.serve)
-            stack.enter_context(serving(config.serve))
+    with demo_web(config.serve):
         start_over(config)
-        write_parts(config, found_candidates(config, counts), counts)
+        write_parts(config, found_candidates(config, lists, counts), counts)
     if counts.candidates == 0:
         raise DiagonalError(f"no candidates came out: {_in_words(counts)}")
-    summary = {"counts": vars(counts), "config": run_dir.resolved(config)}
+    summary = {"counts": vars(counts), "inputs": inputs, "config": run_dir.resolved(config)}
     storage.write_bytes(_summary_path(config), run_dir.to_json(summary))
     log.STDOUT.print(as_table(counts, config.output))
 
 
-def is_finished(config: CandidatesConfig) -> bool:
-    """Whether the output folder holds the finished result of this configuration.
+def finished_summary(config: CandidatesConfig) -> dict[str, Any] | None:
+    """The summary of a finished result of this configuration; None if there is none.
 
     Raises:
-        UserError: it holds that of another.
+        UserError: the output folder holds that of another configuration.
     """
     if not storage.exists(_summary_path(config)):
-        return False
-    made_with = json.loads(storage.read_bytes(_summary_path(config))).get("config")
-    if made_with != run_dir.resolved(config):
+        return None
+    summary = json.loads(storage.read_bytes(_summary_path(config)))
+    if summary.get("config") != run_dir.resolved(config):
         raise UserError(
             f"{config.output!r} holds candidates made with other flags (see its summary.json); "
             "choose another --output or delete it"
         )
-    return True
+    return summary
+
+
+def lists_to_read(config: CandidatesConfig, finished: dict[str, Any] | None) -> list[str]:
+    """The lists that --input names; none for a crawl, and none if they went after the last run."""
+    if config.input is None:
+        return []
+    try:
+        return find_lists(config.input)
+    except UserError as error:
+        if finished is None:
+            raise
+        logger.warning("the lists of %s are gone: %s", config.output, error)
+        return []
 
 
 def start_over(config: CandidatesConfig) -> None:
-    """Record the configuration and remove what a killed run left.
+    """Record the configuration and remove an earlier result, its summary first.
 
     Raises:
         UserError: the folder holds files of something else, which are not touched.
@@ -103,6 +128,7 @@ def start_over(config: CandidatesConfig) -> None:
             "or empty folder"
         )
     storage.check_writable(config.output)
+    storage.delete(_summary_path(config))
     run_dir.write_config(config.output, config)
     # A longer run before this one would leave parts that this one does not overwrite.
     for name in names:
@@ -111,11 +137,13 @@ def start_over(config: CandidatesConfig) -> None:
     storage.delete_partials(config.output)
 
 
-def found_candidates(config: CandidatesConfig, counts: Counts) -> Iterator[Candidate]:
+def found_candidates(
+    config: CandidatesConfig, lists: Sequence[str], counts: Counts
+) -> Iterator[Candidate]:
     """All candidates in order, repeated ones too; what gives none is added to `counts`."""
-    if config.input is not None:
-        for batch in read_lists(config.input):
-            yield from _counted_rows(batch, counts)
+    for batch in read_lists(lists):
+        yield from _counted_rows(batch, counts)
+    if not config.seeds:
         return
     pages = crawl(config.seeds, config.fetch, config.allow_hosts, max_pages=config.max_pages)
     for page in pages:

@@ -1,5 +1,6 @@
 """Configuration trees of the data commands; recipes.py holds the named choices."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,7 +21,7 @@ class FetchConfig:
     user_agent: str = "diagonal/0.1"
     """Sent with every request; put a contact address in it before fetching other people's sites."""
     robots_agent: str = "diagonal"
-    """Product token looked up in robots.txt (RFC 9309 §2.2.1)."""
+    """Product token looked up in robots.txt (RFC 9309 §2.2.1): letters, `_` and `-`."""
     respect_robots: bool = True
     """Ask robots.txt of every host first and leave out what it disallows."""
     respect_opt_out: bool = True
@@ -39,6 +40,11 @@ class FetchConfig:
     """Requests in flight to one host from one worker."""
 
     def __post_init__(self) -> None:
+        _require(
+            re.fullmatch("[A-Za-z_-]+", self.robots_agent) is not None,
+            "--fetch.robots-agent must be letters, '_' and '-', as robots.txt knows no other names "
+            f"(RFC 9309 §2.2.1), got {self.robots_agent!r}; versions go into --fetch.user-agent",
+        )
         _require(self.timeout_seconds > 0, "--fetch.timeout-seconds must be above 0")
         _require(self.max_per_host >= 1, "--fetch.max-per-host must be at least 1")
         _require(self.max_in_flight >= 1, "--fetch.max-in-flight must be at least 1")
@@ -90,7 +96,8 @@ class CandidatesConfig:
     allow_hosts: tuple[str, ...] = ()
     """HOST or HOST:PORT on loopback or private addresses that may be visited all the same."""
     fetch: FetchConfig = field(default_factory=FetchConfig)
-    """Network manners of the crawl."""
+    """Network manners of the crawl; a page over 4 MiB (or --fetch.max-bytes, if less) ends as
+    body_too_large, and the first MiB of a page is read."""
     serve: str | None = None
     """Folder of a small web to serve on loopback while the command runs; made if missing (demo)."""
 

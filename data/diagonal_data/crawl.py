@@ -3,7 +3,7 @@
 Pages are asked for in the order of discovery: depth by depth, and within a depth in the order of
 the pages and links that led there. Which answer comes first does not matter, so that two crawls of
 an unchanged web find the same candidates in the same order. Nothing is resumed: a crawl that was
-cut off starts over.
+cut off starts over. Of a long page the beginning is read (`html.MAX_PAGE_BYTES`).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from diagonal_data.addresses import http_url, is_listed
 from diagonal_data.config import FetchConfig
 from diagonal_data.fetch import Fetcher, Response
-from diagonal_data.html import Page, collapse, read_page
+from diagonal_data.html import MAX_PAGE_BYTES, Page, collapse, read_page
 from diagonal_data.schema import Candidate, candidate_for, canonical_url
 from diagonal_infra.errors import UserError
 
@@ -31,6 +31,9 @@ OTHER_ENDINGS = (
 )
 PAGES_PER_SLOT = 4
 """Pages asked for at a time, per request in flight: bounds the bodies held, keeps slots busy."""
+LONGEST_PAGE_BYTES = 4 * MAX_PAGE_BYTES
+"""A longer page is given up as body_too_large. Of one that was fetched only what `read_page` reads
+is held, so that 64 requests in flight need 1/2 GiB at worst and not five."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,7 @@ def crawl(
         UserError: a seed that is no http(s) URL; before anything is fetched.
     """
     hosts = (*map(_seed_host, seeds), *allow_hosts)
+    config = replace(config, max_bytes=min(config.max_bytes, LONGEST_PAGE_BYTES))
     return _crawl(seeds, Fetcher(config, allow_hosts, only_hosts=hosts), hosts, config, max_pages)
 
 
@@ -80,7 +84,7 @@ def _crawl(
                 size = PAGES_PER_SLOT * config.max_in_flight
                 for start in range(0, len(asked), size):
                     batch = asked[start : start + size]
-                    for response in runner.run(fetcher.get_all(batch)):
+                    for response in runner.run(get_pages(fetcher, batch)):
                         page = crawled_page(response, config.robots_agent)
                         found |= dict.fromkeys(visitable(page.links, hosts))
                         yield page
@@ -88,6 +92,18 @@ def _crawl(
                 seen |= frontier.keys()
         finally:
             runner.run(fetcher.__aexit__(None, None, None))
+
+
+async def get_pages(fetcher: Fetcher, urls: Sequence[str]) -> list[Response]:
+    """One response per URL, in their order, each body cut to what is read of a page."""
+
+    async def get_page(url: str) -> Response:
+        response = await fetcher.get(url)
+        return replace(response, body=response.body and response.body[:MAX_PAGE_BYTES])
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(get_page(url)) for url in urls]
+    return [task.result() for task in tasks]
 
 
 def crawled_page(response: Response, agent: str) -> CrawledPage:

@@ -124,12 +124,13 @@ class _CheckedTlsConnection(_CheckedConnection):
 
 
 class _CheckedHandler(urllib.request.AbstractHTTPHandler):
+    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
+
     def __init__(self, allow_hosts: Collection[str]) -> None:
         super().__init__()
         self._connection = partial(_CheckedConnection, allow_hosts=allow_hosts)
         tls = ssl.create_default_context()
         self._tls_connection = partial(_CheckedTlsConnection, allow_hosts=allow_hosts, tls=tls)
-        self.http_request = self.https_request = self.do_request_
 
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._connection, request)  # pyright: ignore[reportArgumentType]  # called with host and timeout

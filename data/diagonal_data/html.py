@@ -20,12 +20,24 @@ MAX_PAGE_BYTES = 2**20
 MAX_DEPTH = 2_000
 """Open tags at a time. The parser's time grows with the square of the depth: one MiB of `<div>`
 takes it 100 seconds. A page deeper than this is read as empty."""
+MAX_ATTRIBUTES = 1_000
+"""Of one tag. The parser compares each with all before it: half a MiB of them takes it 20 seconds,
+a MiB of tags with this many one. A page with a tag of more is read as empty."""
 MAX_ANCESTORS = 16
 """How far above an image its figure may be; bounds the work on deep pages."""
 # Tags that never nest without a parent that is counted: void ones and those closed by the next.
 UNCOUNTED_TAGS = frozenset(
-    b"area base br col dd dt embed hr img input li link meta option p param source tbody td tfoot"
-    b" th thead tr track wbr path".split()
+    "area base br col dd dt embed hr img input li link meta option p param source tbody td tfoot"
+    " th thead tr track wbr path".split()
+)
+TAG_WITH_ATTRIBUTES = re.compile(r"<[A-Za-z][^\t\n\f\r />< ]*+(?=[\t\n\f\r /])")
+# As a browser reads them (HTML §13.2.5.32 and on), but that names and bare values end at `<` and
+# `/` too: that counts too many rather than too few, and no stretch is scanned over and over.
+ATTRIBUTE = re.compile(
+    r"""[\t\n\f\r /]*+ [^\t\n\f\r />\ ] [^\t\n\f\r />=<\ ]*+
+    (?: [\t\n\f\r\ ]*+ = [\t\n\f\r\ ]*+
+        (?: "[^"]*+" | '[^']*+' | [^\t\n\f\r />"'<\ ] [^\t\n\f\r /><\ ]*+ )?+ )?+""",
+    re.VERBOSE,
 )
 LINE_BREAKING_TAGS = frozenset({"br", "div", "li", "p", "td", "tr"})
 # Encodings a page may name, after Python's own names. Not every codec: `idna` and its kin are no
@@ -102,10 +114,10 @@ def read_page(
         charset: from the Content-Type header; beats the page's own word, as browsers have it.
         agent: our product token: `<meta name=AGENT>` is heard like `<meta name=robots>`.
     """
-    body = body[:MAX_PAGE_BYTES]
-    if _is_too_deep(body):
+    html = _decoded(body[:MAX_PAGE_BYTES], charset)
+    if _is_too_deep(html) or _has_crowded_tag(html):
         return Page(pairs=[], links=[], title=None, opted_out=False)
-    document = LexborHTMLParser(_decoded(body, charset))
+    document = LexborHTMLParser(html)
     base = document.css_first("base[href]")
     base_url = _resolved(page_url, base.attributes["href"] if base else None) or page_url
     directives = _robots_directives(document, agent)
@@ -254,11 +266,11 @@ def _pixels(declared: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-def _is_too_deep(body: bytes) -> bool:
+def _is_too_deep(html: str) -> bool:
     """An estimate from the tags alone: a close tag counts only against open ones of its name."""
-    open_tags: Counter[bytes] = Counter()
+    open_tags: Counter[str] = Counter()
     depth = 0
-    for slash, name in re.findall(rb"<(/?)([A-Za-z][A-Za-z0-9]*)", body):
+    for slash, name in re.findall(r"<(/?)([A-Za-z][A-Za-z0-9]*)", html):
         tag = name.lower()
         if tag in UNCOUNTED_TAGS or (slash and not open_tags[tag]):
             continue
@@ -266,6 +278,27 @@ def _is_too_deep(body: bytes) -> bool:
         open_tags[tag] += step
         depth += step
         if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _has_crowded_tag(html: str) -> bool:
+    """Whether what may be a tag has too many attributes; scripts and comments are not told apart.
+
+    What looks like a tag inside another is followed too. Such ways soon meet, and are followed on
+    once only: else the time would grow with the square as the parser's does.
+    """
+    counts: dict[int, int] = {}
+    for tag in TAG_WITH_ATTRIBUTES.finditer(html):
+        position, way = tag.end(), []
+        while position not in counts and (found := ATTRIBUTE.match(html, position)):
+            way.append(position)
+            position = found.end()
+        count = counts.get(position, 0)
+        for step in reversed(way):
+            count += 1
+            counts[step] = count
+        if count > MAX_ATTRIBUTES:
             return True
     return False
 

@@ -64,26 +64,21 @@ def _build(units: list[Unit], manifest: Manifest, config: ShardsConfig) -> None:
         deadline_seconds=config.unit_deadline_seconds + UNIT_GRACE_SECONDS,
     )
     written, funnel = time.monotonic(), manifest.funnel()
-    with log.progress() as progress:
+    with log.progress(lambda: funnel.as_table("so far")) as progress:
         task = progress.add_task("shards", total=len(units))
         try:
             for unit, info in finished:
                 manifest.add(info)
                 storage.delete(unit.path)
                 funnel = funnel.merge(info.funnel)
-                progress.update(task, advance=1, description=_summary(funnel))
+                progress.advance(task)
                 if time.monotonic() - written > MANIFEST_SECONDS:
                     manifest.write()
+                    logger.info("shards finished=%d kept=%d", len(manifest.shards), funnel.kept)
                     written = time.monotonic()
         finally:
             # Also when units failed or the user broke off: what is finished is finished.
             manifest.write()
-
-
-def _summary(funnel: Funnel) -> str:
-    worst = max(funnel.reasons.items(), key=lambda item: item[1], default=None)
-    lost = "" if worst is None else f", most lost to {worst[0]} ({worst[1]:,})"
-    return f"shards: {funnel.kept:,} of {funnel.input:,} kept{lost}"
 
 
 if __name__ == "__main__":

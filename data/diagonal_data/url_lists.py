@@ -14,13 +14,17 @@ import csv
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from diagonal_data.html import collapse
 from diagonal_data.schema import Candidate, candidate_for
@@ -54,6 +58,8 @@ PACKED = (".gz", ".bz2", ".xz", ".zst")
 BATCH_ROWS = 8_192
 MAX_FIELD_CHARS = 2**20
 MAX_HINT = 2**31 - 1
+VERSION_MARKS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "created")
+"""Where file systems tell one content of a name from the next; the first that is there is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +71,11 @@ class ListBatch:
     empty_captions: int
 
 
-def read_lists(pattern: str) -> Iterator[ListBatch]:
-    """The rows of all lists the pattern names, in order of files and rows.
+def find_lists(pattern: str) -> list[str]:
+    """The lists that the pattern names, in order; other files are passed over.
 
     Raises:
-        UserError: no list under that name, or one without a URL or caption column.
-        StorageError: a list that is damaged.
+        UserError: no list under that name.
     """
     found = storage.expand(pattern)
     lists = [path for path in found if _kind(path) is not None]
@@ -79,12 +84,56 @@ def read_lists(pattern: str) -> Iterator[ListBatch]:
             f"no URL list among {', '.join(found[:5])}; --input takes .parquet, .csv, .tsv, .jsonl "
             f"and .ndjson, plain or {', '.join(PACKED)}"
         )
+    return lists
+
+
+def check_lists(lists: Sequence[str]) -> None:
+    """Read the beginning of each list, so that a mistake shows before anything is written.
+
+    Raises:
+        UserError: a list without a URL or caption column, or not a row in all of them.
+        StorageError: a list that is damaged at its beginning.
+    """
+    rows = 0
     for path in lists:
-        yield from read_list(path)
+        with _opened(path) as found:
+            first = next(found, None)
+            if first is not None:
+                columns_for(list(first), path)
+                rows += 1
+    if not rows:
+        raise UserError(f"no rows in {', '.join(lists[:5])}; --input must name lists with rows")
 
 
-def read_list(path: str) -> Iterator[ListBatch]:
-    """The rows of one list, some thousand at a time; errors as in `read_lists`."""
+def version_of(path: str) -> dict[str, str | int | None]:
+    """What differs when a list is replaced or grows: its size, and its ETag or time of change."""
+    filesystem, inner = url_to_fs(path)
+    if isinstance(filesystem, LocalFileSystem):
+        # Not fsspec's: of a link it would give the link's own time.
+        facts = Path(inner).stat()
+        return {"path": path, "size": facts.st_size, "version": str(facts.st_mtime_ns)}
+    filesystem.invalidate_cache()
+    known = filesystem.info(inner)
+    marks = (known[name] for name in VERSION_MARKS if known.get(name))
+    version = next((str(mark) for mark in marks), None)
+    return {"path": path, "size": known.get("size"), "version": version}
+
+
+def read_lists(lists: Sequence[str]) -> Iterator[ListBatch]:
+    """The rows of the lists in order, some thousand at a time.
+
+    Raises:
+        UserError: a list without a URL or caption column.
+        StorageError: a list that is damaged.
+    """
+    for path in lists:
+        with _opened(path) as rows:
+            yield from _batches(rows, path)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Iterator[Row]]:
+    """The rows of one list; what goes wrong in reading them names the list."""
     kind = _kind(path)
     try:
         with storage.open_read(path) as file:
@@ -94,7 +143,8 @@ def read_list(path: str) -> Iterator[ListBatch]:
                 rows = _json_rows(file)
             else:
                 rows = _delimited_rows(file, path, DELIMITERS[kind or ".csv"])
-            yield from _batches(rows, path)
+            with closing(rows):
+                yield rows
     except (EOFError, OSError, zlib.error, csv.Error, pa.ArrowException) as error:
         raise StorageError(f"cannot read {path}: {error}; is it whole?") from error
 
@@ -126,14 +176,14 @@ def _kind(path: str) -> str | None:
     return next((k for k in (".parquet", *DELIMITERS, *JSON_LINES) if name.endswith(k)), None)
 
 
-def _parquet_rows(file: IO[Any], path: str) -> Iterator[Row]:
+def _parquet_rows(file: IO[Any], path: str) -> Generator[Row]:
     table = pq.ParquetFile(file)
     columns = list(columns_for(table.schema_arrow.names, path).values())
     for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
         yield from batch.to_pylist()
 
 
-def _delimited_rows(file: IO[Any], path: str, delimiter: str) -> Iterator[Row]:
+def _delimited_rows(file: IO[Any], path: str, delimiter: str) -> Generator[Row]:
     csv.field_size_limit(MAX_FIELD_CHARS)
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as text:
@@ -157,7 +207,7 @@ def _header_for(first: list[str], path: str) -> list[str]:
     return ["url", "caption"] if are_urls[0] else ["caption", "url"]
 
 
-def _json_rows(file: IO[Any]) -> Iterator[Row]:
+def _json_rows(file: IO[Any]) -> Generator[Row]:
     """One row per line; a line that is no JSON object is a row without columns."""
     for line in file:
         if line.strip():

@@ -3,7 +3,8 @@
 config       configuration trees of the three commands;  recipes  named choices
 __main__     command: checkpoint × dataset → results.json, predictions.parquet, report.html
   dataset      finished shards, their samples and funnels, read by byte range
-  embed        the one door to diagonal_train: pictures and texts → fp16 embeddings, cached
+  training_data  what the run was trained on: funnel and leak check
+  embed        the one door to diagonal_train's models: pictures and texts → fp16 embeddings, cached
   demo_tasks   the demo's ground truth joined to the dataset: which classes for which pictures
   zeroshot     prompt ensembles, classifiers, predictions, accuracy
   retrieval    recall@k with several right answers

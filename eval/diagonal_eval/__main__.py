@@ -3,11 +3,15 @@
     python -m diagonal_eval demo --checkpoint out/demo/run --output out/demo/eval
 
 Writes OUTPUT/results.json, predictions.parquet, report.html and config.json; embeddings are cached
-in OUTPUT/cache by content, so the same checkpoint on the same data is not embedded twice.
+in OUTPUT/cache by content, so the same checkpoint on the same data is not embedded twice. What the
+model was trained on stands in the run's own config.json; funnel and leak check follow it.
+
+Shape suffixes: N drawings or texts, D embedding width.
 """
 
 import io
 import json
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +23,10 @@ from numpy.typing import NDArray
 from diagonal_eval.config import EvalConfig
 from diagonal_eval.dataset import (
     Dataset,
-    StoredSample,
     content_digest,
     iterate_images,
     open_dataset,
     read_all_samples,
-    read_funnel,
-    read_kept_uids,
 )
 from diagonal_eval.demo_tasks import (
     Drawing,
@@ -60,9 +61,12 @@ from diagonal_eval.results import (
     predictions_table,
     results_json,
 )
+from diagonal_eval.training_data import TrainingData, read_training_data
 from diagonal_eval.zeroshot import BARE_LABEL, EmbedTexts, prompts_for
 from diagonal_infra import log, run_dir, storage
 from diagonal_infra.cli import run_command
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +74,17 @@ class Inputs:
     """What is read before the model is loaded."""
 
     dataset: Dataset
-    samples: list[StoredSample]
     labels: list[Label]
     drawings: list[Drawing]
-    kept: set[str]
-    funnel: dict[str, int]
+    training: TrainingData | None
+    """What the run was trained on; None if it cannot be read."""
 
 
 def main(config: EvalConfig) -> None:
     """Measure, write, and print the headline numbers and the path of the report."""
     started = time.perf_counter()
     inputs = read_inputs(config)
+    storage.check_writable(config.output)
     run_dir.write_config(config.output, config)
     encoder = load_encoder(config.checkpoint)
     results = measure(config, inputs, encoder, started)
@@ -96,19 +100,11 @@ def read_inputs(config: EvalConfig) -> Inputs:
     """Dataset and ground truth; wrong paths are found here, before the model is loaded."""
     dataset = open_dataset(config.data)
     labels = read_labels(config.labels)
-    samples = read_all_samples(dataset)
-    drawings = match_drawings(labels, samples)
-    if config.filter_name is None:
-        kept = {sample.uid for sample in samples}
-    else:
-        kept = read_kept_uids(dataset, config.filter_name)
     return Inputs(
         dataset=dataset,
-        samples=samples,
         labels=labels,
-        drawings=drawings,
-        kept=kept,
-        funnel=read_funnel(dataset, config.filter_name),
+        drawings=match_drawings(labels, read_all_samples(dataset)),
+        training=read_training_data(split_checkpoint(config.checkpoint)[0]),
     )
 
 
@@ -125,8 +121,8 @@ def measure(config: EvalConfig, inputs: Inputs, encoder: Encoder, started: float
         tasks=tasks,
         means=means,
         retrieval=retrieval,
-        funnel=inputs.funnel,
-        leaked=count_leaked(inputs) if config.filter_name is not None else 0,
+        funnel=inputs.training.funnel if inputs.training else None,
+        leaked=count_leaked(inputs),
         seed=config.seed,
         dataset_digest=inputs.dataset.digest,
         encoder_digest=encoder.digest,
@@ -167,12 +163,17 @@ def text_lookup(config: EvalConfig, labels: Sequence[Label], encoder: Encoder) -
     return lambda wanted: rows_ND[[row_of[text] for text in wanted]]
 
 
-def count_leaked(inputs: Inputs) -> int:
-    """Kept samples whose URL is labelled as a held-out style or concept."""
+def count_leaked(inputs: Inputs) -> int | None:
+    """Training samples whose URL is labelled as a held-out style or concept; None if unknown."""
+    if inputs.training is None:
+        return None
     held_out = {
         label.url for label in inputs.labels if label.held_out_style or label.held_out_concept
     }
-    return sum(sample.uid in inputs.kept and sample.url in held_out for sample in inputs.samples)
+    leaked = inputs.training.count_at(held_out)
+    if leaked:
+        logger.warning("trained on held-out drawings: accuracy is too high leaked=%d", leaked)
+    return leaked
 
 
 def write_results(config: EvalConfig, inputs: Inputs, results: Results) -> None:
@@ -194,7 +195,7 @@ def gather_report(
     return ReportParts(
         title="Diagonal: evaluation report",
         results=results,
-        kept=kept_sheet(dataset, inputs.samples, inputs.kept, count=count, seed=seed),
+        kept=kept_sheet(inputs.training, count=count, seed=seed) if inputs.training else [],
         held_out=held_out_sheet(dataset, drawings, results.tasks, count=count, seed=seed),
         matrices=similarity_matrices(
             dataset, drawings, before=before, after=after, count=config.matrix_pairs, seed=seed

@@ -1,4 +1,7 @@
-"""A dataset in memory but for its pictures, searchable by text."""
+"""A dataset in memory but for its pictures, searchable by text.
+
+Shape suffixes: N samples, D embedding width.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property

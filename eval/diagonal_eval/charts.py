@@ -2,6 +2,8 @@
 
 SVG text and strokes name CSS variables of the page (`--ink`, `--accent`, …), so charts follow its
 light or dark scheme. All text is escaped here.
+
+Shape suffixes: N rows or columns of a matrix.
 """
 
 import base64

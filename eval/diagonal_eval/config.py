@@ -17,13 +17,11 @@ class EvalConfig:
     output: str
     """Folder for results.json, predictions.parquet, report.html and cached embeddings."""
     data: str
-    """Dataset folder."""
+    """Dataset folder with the pictures to classify; that of the training is found in the run."""
     labels: str
     """Ground truth of the demo's drawings, Parquet: url, style, hexcode, label, held-out flags."""
     templates: tuple[str, ...]
     """Prompt templates of the ensemble; {} stands for the class name."""
-    filter_name: str | None = None
-    """Keep list under DATASET/filters that the model was trained on, for funnel and leak check."""
     batch_size: int = 256
     """Pictures or texts embedded at a time."""
     seed: int = 0

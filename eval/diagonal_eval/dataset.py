@@ -1,9 +1,9 @@
-"""Reading a finished dataset folder: shards, samples by byte range, keep lists, funnels.
+"""Reading a finished dataset folder: shards, samples by byte range, funnels.
 
 DATASET/manifest.json             which shards are finished
 DATASET/shards/NAME.parquet       rows; `tar_offset`, `tar_bytes` place a sample in NAME.tar
-DATASET/filters/NAME/             keep.npy, funnel.json
-DATASET/tombstones.parquet        taken-down uids: their pictures and captions are not read
+DATASET/filters/NAME/funnel.json  which candidates a filter dropped, and why
+DATASET/tombstones.parquet        taken-down samples: their pictures and captions are not read
 """
 
 import hashlib
@@ -12,19 +12,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from diagonal_data.filters.keep_list import filter_folder
-from diagonal_data.filters.keep_list import read_keep_list as read_packed_uids
-from diagonal_data.manifest import read_manifest, shards_folder
+from diagonal_data.manifest import read_manifest, shard_names, shards_folder
 from diagonal_data.rows import read_rows, taken_down
-from diagonal_data.tar import parse_sample
 from diagonal_infra import storage
-from diagonal_infra.errors import StorageError, UserError
+from diagonal_infra.errors import StorageError
+from diagonal_train.reader import BadSampleError, image_and_members
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
-SAMPLE_COLUMNS = ("uid", "url", "caption", "status", "tar_offset", "tar_bytes")
+SAMPLE_COLUMNS = ("uid", "url", "caption", "status", "sha256", "tar_offset", "tar_bytes")
 SUCCESS = "success"
 KEPT = "kept"
 """Stands in a funnel beside the drop reasons."""
@@ -77,13 +76,12 @@ def open_dataset(root: str) -> Dataset:
     Raises:
         UserError: there is no dataset, or none of its shards is finished.
     """
-    shards = sorted(read_manifest(root)["shards"], key=lambda shard: shard["name"])
-    if not shards:
-        raise UserError(f"no finished shard in {root!r}; run 'make shards' again")
+    names = shard_names(root)
+    sha256_of = {shard["name"]: shard["sha256"] for shard in read_manifest(root)["shards"]}
     return Dataset(
         root=root,
-        shards=tuple(shard["name"] for shard in shards),
-        sha256s=tuple(shard["sha256"] for shard in shards),
+        shards=tuple(names),
+        sha256s=tuple(sha256_of[name] for name in names),
     )
 
 
@@ -93,18 +91,23 @@ def read_samples(dataset: Dataset, shard: str) -> list[StoredSample]:
         rows = pq.read_table(file, columns=list(SAMPLE_COLUMNS))
     gone = taken_down(dataset.root, rows)
     return [
-        StoredSample(
-            uid=row["uid"],
-            url=row["url"],
-            caption="" if is_gone else row["caption"],
-            shard=shard,
-            tar_offset=row["tar_offset"],
-            tar_bytes=row["tar_bytes"],
-            taken_down=bool(is_gone),
-        )
+        stored_sample({**row, "shard": shard}, taken_down=bool(is_gone))
         for row, is_gone in zip(rows.to_pylist(), gone, strict=True)
         if row["status"] == SUCCESS
     ]
+
+
+def stored_sample(row: dict[str, Any], *, taken_down: bool = False) -> StoredSample:
+    """The sample of a row with `SAMPLE_COLUMNS` and `shard`."""
+    return StoredSample(
+        uid=row["uid"],
+        url=row["url"],
+        caption="" if taken_down else row["caption"],
+        shard=row["shard"],
+        tar_offset=row["tar_offset"],
+        tar_bytes=row["tar_bytes"],
+        taken_down=taken_down,
+    )
 
 
 def read_all_samples(dataset: Dataset) -> list[StoredSample]:
@@ -121,6 +124,9 @@ def iterate_images(dataset: Dataset, samples: Iterable[StoredSample]) -> Iterato
     """The stored image of each sample, in order, empty for a taken-down one.
 
     A tar is opened once per run of samples in it.
+
+    Raises:
+        StorageError: a tar cannot be read, or holds no sample or image at a sample's place.
     """
     for shard, group in groupby(samples, key=lambda sample: sample.shard):
         with storage.open_read(storage.join(shards_folder(dataset.root), f"{shard}.tar")) as file:
@@ -129,33 +135,12 @@ def iterate_images(dataset: Dataset, samples: Iterable[StoredSample]) -> Iterato
                     yield b""
                     continue
                 file.seek(sample.tar_offset)
-                yield image_of(file.read(sample.tar_bytes), sample.uid)
-
-
-def image_of(content: bytes, uid: str) -> bytes:
-    """The image member among a sample's bytes.
-
-    Raises:
-        StorageError: the bytes are no sample or hold no image.
-    """
-    try:
-        members = parse_sample(content).members
-    except ValueError as error:
-        raise StorageError(f"no sample in the tar at the place of uid={uid}: {error}") from error
-    for extension in IMAGE_EXTENSIONS:
-        if extension in members:
-            return members[extension]
-    raise StorageError(f"the sample of uid={uid} has no image, only {', '.join(members)}")
-
-
-def read_kept_uids(dataset: Dataset, filter_name: str) -> set[str]:
-    """The uids that the filter kept.
-
-    Raises:
-        UserError: the dataset has no such filter.
-    """
-    packed = read_packed_uids(dataset.root, filter_name)
-    return {f"{high:016x}{low:016x}" for high, low in packed.tolist()}
+                try:
+                    image, _ = image_and_members(file.read(sample.tar_bytes))
+                except BadSampleError as error:
+                    place = f"byte {sample.tar_offset} of {shard}.tar"
+                    raise StorageError(f"{place}, uid={sample.uid}: {error}") from error
+                yield image
 
 
 def read_funnel(dataset: Dataset, filter_name: str | None) -> dict[str, int]:

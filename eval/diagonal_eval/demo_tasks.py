@@ -10,6 +10,8 @@ A task shows the drawings of one style and offers class names:
     unseen     concepts held out           every unseen label
 
 Only a training style's seen concepts were trained on; that task is a sanity reference.
+
+Shape suffixes: N drawings of a task.
 """
 
 import io

@@ -1,10 +1,11 @@
-"""The one door to diagonal_train: a checkpoint becomes an encoder of pictures and texts.
+"""The one door to diagonal_train's models: a checkpoint becomes an encoder of pictures and texts.
 
     bytes ─ decode (threads) ─ uint8 CHW ─ stack, normalise on the device ─ encode_image ─ fp16 rows
     texts ─ tokenise ─ encode_text ─ fp16 rows
 
 Rows are normalised in fp32 and then rounded to fp16, cached or not, so that both give the same
-numbers. A picture that cannot be decoded becomes a row of zeros: its place in the order stays.
+numbers. A picture that cannot be decoded becomes a row of zeros: its place in the order stays. A
+model whose rows are not finite is refused here, so that it gets no numbers at all.
 
 Shape suffixes: B batch, C channels, H height, W width, T tokens, N pictures or texts, D embedding
 width.
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from diagonal_eval.dataset import content_digest
 from diagonal_infra import log, storage
+from diagonal_infra.errors import CheckpointError
 from diagonal_train.augment import prepare_for_eval
 from diagonal_train.models import load_model
 from diagonal_train.transforms import preprocess_for_eval
@@ -51,6 +53,8 @@ class DualEncoderLike(Protocol):
 class Encoder:
     """A model in eval mode with its preprocessing; `digest` names weights and preprocessing."""
 
+    name: str
+    """Run and step, for messages."""
     model: DualEncoderLike
     tokenizer: Callable[[list[str]], Tensor]
     image_size: int
@@ -74,6 +78,7 @@ def load_encoder(checkpoint: str, *, step: int | None = None) -> Encoder:
     loaded = load_model(run, named_step if step is None else step, device)
     return build_encoder(
         loaded.model,
+        name=f"{run} at step {loaded.step}",
         tokenizer=loaded.tokenizer,
         image_size=loaded.image_size,
         mean=loaded.mean,
@@ -86,6 +91,7 @@ def load_encoder(checkpoint: str, *, step: int | None = None) -> Encoder:
 def build_encoder(
     model: DualEncoderLike,
     *,
+    name: str,
     tokenizer: Callable[[list[str]], Tensor],
     image_size: int,
     mean: tuple[float, float, float],
@@ -96,11 +102,12 @@ def build_encoder(
     """An encoder with its digest computed; the model is in eval mode and on the device."""
     tokens = tokenizer([PROBE_TEXT]).numpy().tobytes()
     parts: list[str | bytes] = [f"{image_size} {mean} {std}", tokens]
-    for name, value in model.state_dict().items():
+    for key, value in model.state_dict().items():
         if isinstance(value, Tensor):
             content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            parts += [f"{name} {tuple(value.shape)} {value.dtype}", content.numpy().tobytes()]
+            parts += [f"{key} {tuple(value.shape)} {value.dtype}", content.numpy().tobytes()]
     return Encoder(
+        name=name,
         model=model,
         tokenizer=tokenizer,
         image_size=image_size,
@@ -126,7 +133,11 @@ def embed_images(
     batch_size: int,
     on_batch: OnBatch = lambda _: None,
 ) -> Halves:
-    """One row per picture, in order; decoding of the next batch overlaps encoding of this one."""
+    """One row per picture, in order; decoding of the next batch overlaps encoding of this one.
+
+    Raises:
+        CheckpointError: a row is not finite.
+    """
     rows: list[Halves] = []
     with torch.inference_mode():
         for batch in _decoded_batches(images, encoder.image_size, batch_size):
@@ -134,7 +145,7 @@ def embed_images(
             images_BCHW = prepare_for_eval(
                 pixels_BCHW.to(encoder.device), mean=encoder.mean, std=encoder.std
             )
-            rows_BD = _as_halves(encoder.model.encode_image(images_BCHW))
+            rows_BD = _as_halves(encoder, encoder.model.encode_image(images_BCHW))
             rows_BD[[pixels is None for pixels in batch]] = 0
             rows.append(rows_BD)
             on_batch(len(batch))
@@ -147,14 +158,18 @@ def embed_texts(
     batch_size: int,
     on_batch: OnBatch = lambda _: None,
 ) -> Halves:
-    """One row per text, in order; a repeated text is encoded once."""
+    """One row per text, in order; a repeated text is encoded once.
+
+    Raises:
+        CheckpointError: a row is not finite.
+    """
     distinct = list(dict.fromkeys(texts))
     rows: list[Halves] = []
     with torch.inference_mode():
         for start in range(0, len(distinct), batch_size):
             batch = distinct[start : start + batch_size]
             tokens_BT = encoder.tokenizer(batch).to(encoder.device)
-            rows.append(_as_halves(encoder.model.encode_text(tokens_BT)))
+            rows.append(_as_halves(encoder, encoder.model.encode_text(tokens_BT)))
             on_batch(len(batch))
     row_of = {text: row for row, text in enumerate(distinct)}
     if not rows:
@@ -186,8 +201,13 @@ def write_embeddings(path: str, **arrays: NDArray[Any]) -> None:
     storage.write_bytes(path, buffer.getvalue())
 
 
-def _as_halves(features_BD: Tensor) -> Halves:
+def _as_halves(encoder: Encoder, features_BD: Tensor) -> Halves:
     unit_BD = torch.nn.functional.normalize(features_BD.float(), dim=-1)
+    if not unit_BD.isfinite().all():
+        raise CheckpointError(
+            f"the model of {encoder.name} gives embeddings that are not finite: its weights are "
+            "broken; set --checkpoint to an earlier one (RUN/checkpoints/step-…) or train again"
+        )
     return unit_BD.half().cpu().numpy()
 
 

@@ -1,4 +1,7 @@
-"""95 % intervals of the numbers that evaluation reports."""
+"""95 % intervals of the numbers that evaluation reports.
+
+Shape suffixes: N samples, C clusters, G groups, R resamples.
+"""
 
 import math
 from collections.abc import Sequence

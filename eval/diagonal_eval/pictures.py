@@ -1,4 +1,7 @@
-"""What the report shows besides numbers: sample sheets, similarity matrices, the loss curve."""
+"""What the report shows besides numbers: sample sheets, similarity matrices, the loss curve.
+
+Shape suffixes: N pictures or labels, K best classes, D embedding width.
+"""
 
 import json
 import math
@@ -9,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagonal_eval.charts import thumbnail
-from diagonal_eval.dataset import Dataset, StoredSample, iterate_images
+from diagonal_eval.dataset import Dataset, iterate_images
 from diagonal_eval.demo_tasks import Drawing
 from diagonal_eval.embed import Encoder, embed_images, embed_texts
 from diagonal_eval.results import TaskResult
+from diagonal_eval.training_data import TrainingData
 from diagonal_eval.zeroshot import normalise
 from diagonal_infra import storage
 
@@ -50,13 +54,10 @@ class LossPoint:
     loss: float
 
 
-def kept_sheet(
-    dataset: Dataset, samples: Sequence[StoredSample], kept: set[str], *, count: int, seed: int
-) -> list[SheetPicture]:
+def kept_sheet(training: TrainingData, *, count: int, seed: int) -> list[SheetPicture]:
     """Kept samples drawn at random, with the captions they train with."""
-    pool = [sample for sample in samples if sample.uid in kept]
-    chosen = [pool[index] for index in draw(len(pool), count, seed)]
-    images = iterate_images(dataset, chosen)
+    chosen = training.samples(draw(len(training.kept), count, seed))
+    images = iterate_images(training.dataset, chosen)
     return [
         SheetPicture(jpeg=thumbnail(image, THUMBNAIL_SIDE), caption=sample.caption, uid=sample.uid)
         for sample, image in zip(chosen, images, strict=True)

@@ -21,7 +21,6 @@ def demo() -> EvalConfig:
         data=DEMO_DATASET,
         labels="out/demo/web/labels.parquet",
         templates=DEMO_TEMPLATES,
-        filter_name="demo",
     )
 
 

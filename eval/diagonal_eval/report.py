@@ -2,6 +2,8 @@
 
 Pictures are data URIs, charts inline SVG, and the page's own policy forbids any request. Captions
 and labels come from strangers' pages: every text is escaped where it enters the page.
+
+Shape suffixes: N rows or columns of a matrix.
 """
 
 import json
@@ -33,6 +35,7 @@ STAGE_TIMES_MARK = "<!-- stage times -->"
 """Where `add_stage_times` puts its section."""
 HEAT_MAP_CELL = 6
 BAR_PIXELS = 256
+NO_TRAINING_DATA = '<p class="note">None could be read from the dataset that the run names.</p>'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,12 +223,16 @@ def _held_out(pictures: Sequence[SheetPicture]) -> str:
 
 
 def _kept(pictures: Sequence[SheetPicture]) -> str:
+    if not pictures:
+        return NO_TRAINING_DATA
     figures = "".join(_picture(picture, "", "") for picture in pictures)
     note = "Drawn at random from the keep list, with the captions as trained."
     return f'<p class="note">{note}</p><div class="sheet">{figures}</div>'
 
 
 def _funnel(results: Results) -> str:
+    if results.funnel is None:
+        return NO_TRAINING_DATA
     total = sum(results.funnel.values())
     bars = [
         Bar(

@@ -1,6 +1,8 @@
 """Numbers as text and tables: for the terminal and for the report.
 
 Cells of HTML tables are HTML: names are escaped where a cell is made.
+
+Shape suffixes: N pictures.
 """
 
 from collections.abc import Sequence
@@ -111,7 +113,8 @@ def zeroshot_table(results: Results) -> str:
         "concepts were in no training sample; rows marked trained were, and are a reference only. "
         f"The prompt ensemble has {len(results.templates)} templates."
     )
-    leak = f"Held-out drawings in the keep list: {results.leaked:,}."
+    number = "unknown" if results.leaked is None else f"{results.leaked:,}"
+    leak = f"Held-out drawings among the training samples: {number}."
     return f'<p class="note">{note} {leak}</p>' + html_table(header, rows)
 
 

@@ -3,6 +3,8 @@
 results.json          {"funnel", "zeroshot": {STYLE: {…, "unseen": {…}}}, "mean_held_out",
                       "retrieval", "seed", "dataset_digest", "checkpoint_step", …}
 predictions.parquet   one row per drawing and kind of prompt
+
+Shape suffixes: N pictures, K best classes, D embedding width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,9 +70,11 @@ class Results:
     tasks: tuple[TaskResult, ...]
     means: Mapping[Concepts, MeanAccuracy]
     retrieval: Mapping[str, Retrieval]
-    funnel: Mapping[str, int]
-    leaked: int
-    """Held-out drawings (by style or concept) in the keep list: 0 unless something is wrong."""
+    funnel: Mapping[str, int] | None
+    """Of the run's dataset and filter; None if they cannot be read."""
+    leaked: int | None
+    """Held-out drawings (by style or concept) that the run was trained on: 0 unless something is
+    wrong; None if that is unknown."""
     seed: int
     dataset_digest: str
     encoder_digest: str
@@ -177,7 +181,7 @@ def results_json(results: Results) -> dict[str, Any]:
             style["unseen"] = record
     mean_held_out = {kind: _mean_record(mean) for kind, mean in results.means.items()}
     return {
-        "funnel": dict(results.funnel),
+        "funnel": None if results.funnel is None else dict(results.funnel),
         "zeroshot": zeroshot,
         "mean_held_out": mean_held_out.pop("seen", {}) | mean_held_out,
         "retrieval": {name: _retrieval_record(r) for name, r in results.retrieval.items()},

@@ -1,9 +1,9 @@
 """Image–text retrieval: recall@k, exact, with any number of right answers per query.
 
-A query is a hit at k if any right item is among the k best. Wrong items with an equal score count
-as better, so a model that gives all items one score has recall 0.
+A query is a hit at k if any right item is among the k best. Wrong items with an equal score or NaN
+count as better, so a model that gives all items one score, or none, has recall 0.
 
-Shape suffixes: Q queries, G gallery items, D embedding width.
+Shape suffixes: N pictures, M distinct captions, Q queries, G gallery items, D embedding width.
 """
 
 from collections.abc import Sequence
@@ -74,5 +74,5 @@ def recall_at_k(
         scores_QG = normalise(queries_QD[rows]) @ gallery_DG
         right_QG = answer_Q[rows, None] == answer_G[None, :]
         best_right_Q1 = np.where(right_QG, scores_QG, -np.inf).max(axis=1, keepdims=True)
-        wrong_above_Q[rows] = (~right_QG & (scores_QG >= best_right_Q1)).sum(axis=1)
+        wrong_above_Q[rows] = (~right_QG & ~(scores_QG < best_right_Q1)).sum(axis=1)
     return {k: Rate(successes=int((wrong_above_Q < k).sum()), n=len(queries_QD)) for k in ks}

@@ -10,6 +10,8 @@ A picture that is taken down or cannot be decoded has an embedding of zeros and 
 
 A shard is done if its score table, written last, names the same source: model, preprocessing, tar.
 Running again finishes the rest; a retrained model scores every shard again. Files appear whole.
+
+Shape suffixes: N samples of a shard, D embedding width.
 """
 
 import io
@@ -32,7 +34,7 @@ from diagonal_eval.embed import Encoder, embed_images, embed_texts, load_encoder
 from diagonal_eval.recipes import SCORES
 from diagonal_infra import log, storage
 from diagonal_infra.cli import run_command
-from diagonal_infra.errors import UnitError
+from diagonal_infra.errors import CheckpointError, UnitError
 
 SCORES_SCHEMA = pa.schema(
     [
@@ -50,6 +52,7 @@ def main(config: ScoresConfig) -> None:
 
     Raises:
         UnitError: some shards failed; the others are done.
+        CheckpointError: the model is broken.
     """
     dataset = open_dataset(config.dataset)
     storage.check_writable(dataset.path("scores", config.name))
@@ -74,6 +77,8 @@ def score_dataset(
                 if not is_scored(dataset, config.name, shard, source):
                     score_shard(dataset, encoder, config, shard, source)
                     scored += 1
+            except CheckpointError:
+                raise  # it is the model's fault, so no shard can be scored
             except Exception:
                 logger.exception("shard not scored shard=%s", shard)
                 failed.append(shard)

@@ -5,7 +5,7 @@
 Logits are cosines in fp32: under bf16 autocast, as CLIP_benchmark has it, neighbouring classes tie.
 The temperature changes no ranking and is left out.
 
-Shape suffixes: N pictures, C classes, T templates, K best, D embedding width.
+Shape suffixes: N pictures, C classes, T templates, P prompts (C×T), K best, D embedding width.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class Predictions:
     top_NK: NDArray[np.int64]
     """Class indexes; K is 5, or the number of classes if that is smaller."""
     rank_N: NDArray[np.int64]
-    """0 if the right class scored strictly best; ties count against the model."""
+    """0 if the right class scored strictly best; ties and NaN count against the model."""
 
     def accuracy(self, k: int) -> Rate:
         """Share of the pictures whose right class is among the k best."""
@@ -80,6 +80,7 @@ def predict(
         rows = slice(start, start + CHUNK_ROWS)
         logits_NC = normalise(images_ND[rows]) @ classifier_CD.T
         own_N1 = np.take_along_axis(logits_NC, truth_N[rows, None], axis=1)
-        rank_N[rows] = (logits_NC >= own_N1).sum(axis=1) - 1
+        # Not `>=`: nothing is at least NaN, so a broken model would always be right.
+        rank_N[rows] = (~(logits_NC < own_N1)).sum(axis=1) - 1
         top_NK[rows] = np.argsort(-logits_NC, axis=1, kind="stable")[:, :num_best]
     return Predictions(top_NK=top_NK, rank_N=rank_N)

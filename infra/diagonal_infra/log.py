@@ -3,8 +3,9 @@
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterable
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -30,9 +31,25 @@ def configure() -> None:
     )
 
 
-def progress() -> Progress:
-    """A progress bar on stderr; it draws only on a terminal, so pipes and CI logs stay clean."""
-    return Progress(
+class _ProgressBeside(Progress):
+    """A progress bar with something that changes below it."""
+
+    beside: Callable[[], RenderableType] | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, then what stands below it now."""
+        yield from super().get_renderables()
+        if self.beside is not None:
+            yield self.beside()
+
+
+def progress(beside: Callable[[], RenderableType] | None = None) -> Progress:
+    """A progress bar on stderr; it draws only on a terminal, so pipes and CI logs stay clean.
+
+    Args:
+        beside: called at each redraw for what to show below the bar, for instance a table.
+    """
+    bar = _ProgressBeside(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -43,3 +60,5 @@ def progress() -> Progress:
         console=STDERR,
         disable=not STDERR.is_terminal,
     )
+    bar.beside = beside
+    return bar

@@ -32,7 +32,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from diagonal_infra.errors import CheckpointError, UserError
 from diagonal_infra.run_dir import to_json
-from diagonal_infra.storage import PARTIAL_MARK
+from diagonal_infra.storage import PARTIAL_MARK, sync_folder
 from diagonal_train.distributed import World, barrier
 
 SCHEMA_VERSION = 1
@@ -79,10 +79,10 @@ def save(
             "files": {path.name: _describe(path) for path in sorted(aside.iterdir())},
         }
         _write_durably(aside / "manifest.json", to_json(record))
-        _sync_folder(aside)
+        sync_folder(aside)
         shutil.rmtree(final, ignore_errors=True)
         aside.rename(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
         logger.info("saved checkpoint step=%d path=%s", step, final)
     barrier()
 
@@ -216,15 +216,6 @@ def _write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    """Make the names in a folder durable, a rename into it for instance."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

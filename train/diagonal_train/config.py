@@ -39,7 +39,7 @@ class VisionConfig:
     head_width: int = 64
     """Channels of one attention head."""
     timm_name: str | None = None
-    """A timm model (or that of image_encoder.py) in place of the transformer; the above is then unused."""
+    """A timm model, or image_encoder.py's, instead of the transformer; the above is then unused."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from diagonal_data.filters.keep_list import halves_of, pack_uids, read_keep_list, times_listed
 from diagonal_data.manifest import read_manifest, shards_folder
-from diagonal_data.rows import read_rows, taken_down
+from diagonal_data.rows import TAKEDOWN_COLUMNS, read_rows, taken_down
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
@@ -58,7 +58,7 @@ def open_index(dataset: str, filter: str | None) -> SampleIndex:  # noqa: A002  
     Raises:
         UserError: no dataset, no shard or no such keep list at that path, or nothing is kept.
     """
-    rows = read_rows(dataset, COLUMNS)
+    rows = read_rows(dataset, _columns_for(dataset))
     rows = rows.filter(pc.field("status") == "success")
     uids = pack_uids(rows["uid"].to_pylist())
     times = np.ones(len(uids), np.int64)
@@ -82,6 +82,12 @@ def open_index(dataset: str, filter: str | None) -> SampleIndex:  # noqa: A002  
         uid_halves=uid_halves,
         digest=_digest(dataset, uid_halves),
     )
+
+
+def _columns_for(dataset: str) -> list[str]:
+    """Tombstones ask for URLs and hashes; without any these would only fill the memory."""
+    has_tombstones = storage.exists(storage.join(dataset, "tombstones.parquet"))
+    return list(dict.fromkeys([*COLUMNS, *(TAKEDOWN_COLUMNS if has_tombstones else ())]))
 
 
 def repeat_rows(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

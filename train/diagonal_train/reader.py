@@ -1,4 +1,4 @@
-"""Bytes of samples out of shard tars, by range, and the pair in them; local paths and fsspec URLs."""
+"""Bytes of samples out of shard tars, by range, local or by fsspec URL; and the pair in them."""
 
 import os
 from collections import OrderedDict
