@@ -35,7 +35,7 @@ STAGE_TIMES_MARK = "<!-- stage times -->"
 """Where `add_stage_times` puts its section."""
 HEAT_MAP_CELL = 6
 BAR_PIXELS = 256
-NO_TRAINING_DATA = '<p class="note">None could be read from the dataset that the run names.</p>'
+NO_TRAINING_DATA = '<p class="note">The dataset that the run names cannot be read here.</p>'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def report_html(parts: ReportParts) -> str:
         _section("The diagonal", _matrices(parts.matrices)),
         _section("Training loss", _loss(parts.loss_curve)),
         _section("Held-out drawings and first guesses", _held_out(parts.held_out)),
-        _section("Training samples", _kept(parts.kept)),
+        _section("Training samples", _kept(parts)),
         _section("Funnel", _funnel(results)),
         STAGE_TIMES_MARK,
         _section("Configuration", _configuration(parts)),
@@ -222,10 +222,10 @@ def _held_out(pictures: Sequence[SheetPicture]) -> str:
     return f'<p class="note">{note}</p><div class="sheet">{"".join(figures)}</div>'
 
 
-def _kept(pictures: Sequence[SheetPicture]) -> str:
-    if not pictures:
+def _kept(parts: ReportParts) -> str:
+    if parts.results.funnel is None:
         return NO_TRAINING_DATA
-    figures = "".join(_picture(picture, "", "") for picture in pictures)
+    figures = "".join(_picture(picture, "", "") for picture in parts.kept)
     note = "Drawn at random from the keep list, with the captions as trained."
     return f'<p class="note">{note}</p><div class="sheet">{figures}</div>'
 

@@ -34,7 +34,7 @@ class TrainingData:
 
     def count_at(self, urls: Collection[str]) -> int:
         """Kept samples that were fetched from one of the URLs."""
-        listed = pa.chunked_array([pa.array(urls, pa.string())])
+        listed = pa.chunked_array([pa.array(list(urls), pa.string())])
         return int(np.count_nonzero(is_listed(self.kept["url"], listed)))
 
     def samples(self, indexes: list[int]) -> list[StoredSample]:

@@ -1,8 +1,10 @@
 """A dataset of plain coloured squares, and a model that sees colours and knows their names."""
 
+import dataclasses
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +89,7 @@ def jpeg(colour: tuple[int, ...]) -> bytes:
 def colour_encoder() -> Encoder:
     return build_encoder(
         ColourModel().eval(),
+        name="colours",
         tokenizer=colour_tokens,
         image_size=IMAGE_SIZE,
         mean=(0.5, 0.5, 0.5),
@@ -141,7 +144,7 @@ def tiny_world(tmp_path: Path) -> TinyWorld:
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run folder with initial weights and one trained step, as the trainer leaves it."""
     run = tmp_path_factory.mktemp("run")
-    config = recipes.tiny()
+    config = dataclasses.replace(recipes.tiny(), data="nowhere")
     (run / "config.json").write_text(json.dumps({"config": resolved(config)}))
     lines = [
         {"step": s, "samples_seen": 16 * s, "loss": 3 - s / 10, "lr": 1e-3} for s in range(1, 9)
@@ -158,6 +161,20 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> str:
     optimizer.step()
     _save(str(run), model, optimizer, step=8)
     return str(run)
+
+
+@pytest.fixture
+def trained_on(tiny_run: str, tiny_world: TinyWorld, tmp_path: Path) -> Callable[[str | None], str]:
+    """A function that copies `tiny_run` as trained on the tiny dataset with a filter."""
+
+    def copy(name: str | None) -> str:
+        run = shutil.copytree(tiny_run, tmp_path / f"run-{name}")
+        record = json.loads((run / "config.json").read_text())
+        record["config"] |= {"data": tiny_world.dataset, "filter": name}
+        (run / "config.json").write_text(json.dumps(record))
+        return str(run)
+
+    return copy
 
 
 def _save(run: str, model: nn.Module, optimizer: torch.optim.Optimizer, *, step: int) -> None:

@@ -10,12 +10,10 @@ from PIL import Image
 
 from diagonal_eval.dataset import (
     content_digest,
-    image_of,
     iterate_images,
     open_dataset,
     read_all_samples,
     read_funnel,
-    read_kept_uids,
     read_samples,
 )
 from diagonal_infra.errors import StorageError, UserError
@@ -48,7 +46,6 @@ def test_funnel_adds_up_with_and_without_filter(tiny_world: Any) -> None:
     stored, filtered = read_funnel(dataset, None), read_funnel(dataset, "demo")
     assert stored == {"timed_out": 2, "kept": tiny_world.num_samples}
     assert sum(filtered.values()) == tiny_world.num_candidates
-    assert filtered["kept"] == len(read_kept_uids(dataset, "demo"))
     assert list(filtered)[-1] == "kept"
 
 
@@ -65,10 +62,15 @@ def test_a_taken_down_sample_is_not_read(tiny_world: Any) -> None:
 def test_missing_things_are_user_errors(tiny_world: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no dataset at"):
         open_dataset(str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="'other'"):
-        read_kept_uids(open_dataset(tiny_world.dataset), "other")
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"shards": []}')
+    with pytest.raises(UserError, match="no shards found"):
+        open_dataset(str(tmp_path))
 
 
-def test_bytes_that_are_no_sample_are_a_storage_error() -> None:
-    with pytest.raises(StorageError, match="uid=0123"):
-        image_of(b"\0" * 1024, "0123")
+def test_bytes_that_are_no_sample_are_a_storage_error(tiny_world: Any) -> None:
+    dataset = open_dataset(tiny_world.dataset)
+    sample = read_samples(dataset, "00000000")[0]
+    Path(dataset.root, "shards", "00000000.tar").write_bytes(bytes(10_000))
+    with pytest.raises(StorageError, match=rf"00000000\.tar, uid={sample.uid}: tar_broken"):
+        list(iterate_images(dataset, [sample]))

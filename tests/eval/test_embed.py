@@ -18,7 +18,7 @@ from diagonal_eval.embed import (
     load_encoder,
     split_checkpoint,
 )
-from diagonal_infra.errors import UserError
+from diagonal_infra.errors import CheckpointError, UserError
 
 
 def png(colour: tuple[int, int, int]) -> bytes:
@@ -60,6 +60,15 @@ def test_texts_come_back_in_their_order_and_once_encoded(colour_encoder: Any) ->
     assert (rows[0] != rows[1]).any()
 
 
+def test_a_model_whose_embeddings_are_not_finite_is_refused(colour_encoder: Any) -> None:
+    with torch.no_grad():
+        colour_encoder.model.project.weight[0, 0] = float("nan")
+    with pytest.raises(CheckpointError, match=r"model of colours .* not finite"):
+        embed_images(colour_encoder, [png(COLOURS[0])], 1)
+    with pytest.raises(CheckpointError, match=r"model of colours .* not finite"):
+        embed_texts(colour_encoder, ["red square"], 1)
+
+
 def test_nothing_to_embed_is_an_empty_array(colour_encoder: Any) -> None:
     assert len(embed_images(colour_encoder, [], 4)) == len(embed_texts(colour_encoder, [], 4)) == 0
 
@@ -81,8 +90,8 @@ def test_digest_names_weights_and_preprocessing(colour_encoder: Any) -> None:
     def rebuilt(**changes: Any) -> str:
         e = replace(colour_encoder, **changes)
         return build_encoder(
-            e.model, tokenizer=e.tokenizer, image_size=e.image_size, mean=e.mean, std=e.std,
-            step=e.step, device=e.device,
+            e.model, name=e.name, tokenizer=e.tokenizer, image_size=e.image_size, mean=e.mean,
+            std=e.std, step=e.step, device=e.device,
         ).digest  # fmt: skip
 
     assert rebuilt() == colour_encoder.digest
@@ -110,6 +119,7 @@ def test_a_real_run_is_loaded_at_any_step(tiny_run: str) -> None:
     last, first = load_encoder(tiny_run), load_encoder(tiny_run, step=0)
     named = load_encoder(f"{tiny_run}/checkpoints/step-00000008")
     assert (last.step, first.step, named.step) == (8, 0, 8)
+    assert last.name == f"{tiny_run} at step 8"
     assert last.digest == named.digest != first.digest
     assert embed_images(last, [png(COLOURS[0])], 1).shape == (1, 32)
     assert embed_texts(last, ["a red square"], 1).shape == (1, 32)

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +33,17 @@ SECTIONS = (
 )
 
 
+TrainedOn = Callable[[str | None], str]
+
+
 @pytest.fixture
-def config(tiny_world: Any, tiny_run: str, tmp_path: Path) -> EvalConfig:
+def config(tiny_world: Any, trained_on: TrainedOn, tmp_path: Path) -> EvalConfig:
     return EvalConfig(
-        checkpoint=tiny_run,
+        checkpoint=trained_on("demo"),
         output=str(tmp_path / "eval"),
         data=tiny_world.dataset,
         labels=tiny_world.labels,
         templates=("{}", "a drawing of {}"),
-        filter_name="demo",
         bootstrap_resamples=50,
         sheet_samples=100,
     )
@@ -63,6 +67,29 @@ def test_an_evaluation_writes_results_predictions_and_report(
     printed = capsys.readouterr().out
     assert "report.html" in printed
     assert "held-out" in printed
+
+
+def test_a_run_trained_on_held_out_drawings_is_found_out(
+    config: EvalConfig, trained_on: TrainedOn, caplog: pytest.LogCaptureFixture
+) -> None:
+    main(replace(config, checkpoint=trained_on(None)))
+    results = json.loads(Path(config.output, "results.json").read_text())
+    # 20 labels are held out by style or concept; each openmoji drawing is there twice.
+    assert results["held_out_in_keep_list"] == 28
+    assert results["funnel"] == {"timed_out": 2, "kept": 41}
+    assert "leaked=28" in caplog.text
+
+
+def test_a_run_whose_data_is_not_here_has_unknown_leaks(
+    config: EvalConfig, tiny_run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    main(replace(config, checkpoint=tiny_run))
+    results = json.loads(Path(config.output, "results.json").read_text())
+    assert (results["held_out_in_keep_list"], results["funnel"]) == (None, None)
+    assert "no dataset at 'nowhere'" in caplog.text
+    page = Path(config.output, "report.html").read_text()
+    assert "among the training samples: unknown" in page
+    assert page.count("cannot be read here") == 2
 
 
 def test_the_report_stands_alone_and_escapes_strangers_text(config: EvalConfig) -> None:
@@ -110,7 +137,7 @@ def test_stage_times_are_put_into_the_report_once(config: EvalConfig) -> None:
         (["--data", "nowhere"], "no dataset at 'nowhere'"),
         (["--labels", "nowhere.parquet"], "no labels at 'nowhere.parquet'"),
         (["--checkpoint", "nowhere"], "no run at 'nowhere'"),
-        (["--filter-name", "other"], "no filter 'other'"),
+        (["--output", "/dev/null/eval"], "cannot write to '/dev/null/eval'"),
     ],
 )
 def test_mistakes_end_in_one_line_and_exit_code_2(
@@ -153,7 +180,7 @@ def test_the_command_starts_as_a_module() -> None:
 
 def test_recipes_build_and_name_every_flag() -> None:
     for recipes, flags in (
-        (EVAL, {"checkpoint", "output", "data", "labels", "templates", "filter_name", "batch_size",
+        (EVAL, {"checkpoint", "output", "data", "labels", "templates", "batch_size",
                 "seed", "bootstrap_resamples", "matrix_pairs", "sheet_samples"}),
         (SCORES, {"dataset", "checkpoint", "name", "batch_size"}),
         (EXPLORE, {"dataset", "checkpoint", "name", "port", "limit"}),

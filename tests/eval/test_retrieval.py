@@ -44,3 +44,10 @@ def test_a_collapsed_model_finds_nothing() -> None:
     same = np.ones((8, 3))
     recall = recall_at_k(same, same, np.arange(8), np.arange(8), ks=(1, 5))
     assert [recall[k].successes for k in (1, 5)] == [0, 0]
+
+
+def test_a_broken_model_finds_nothing() -> None:
+    broken, whole = np.full((8, 3), np.nan), np.ones((8, 3))
+    for queries, gallery in ((broken, whole), (whole, broken), (broken, broken)):
+        recall = recall_at_k(queries, gallery, np.arange(8), np.arange(8), ks=(1, 5))
+        assert [recall[k].successes for k in (1, 5)] == [0, 0]

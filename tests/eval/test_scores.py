@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from diagonal_eval import scores
 from diagonal_eval.config import ScoresConfig
 from diagonal_eval.dataset import iterate_images, open_dataset, read_samples
 from diagonal_eval.embed import Encoder, embed_images, embed_texts, read_embeddings
-from diagonal_infra.errors import UnitError
+from diagonal_infra.errors import CheckpointError, UnitError
 
 
 @pytest.fixture
@@ -81,6 +82,16 @@ def test_a_failed_shard_is_named_and_the_others_done(
         scores.main(config)
     assert "shard not scored" in caplog.text
     assert [p.name for p in Path(config.dataset, "scores/clip").iterdir()] == ["00000001.parquet"]
+
+
+def test_a_broken_model_scores_no_shard(config: ScoresConfig, colour_encoder: Encoder) -> None:
+    model = colour_encoder.model
+    assert isinstance(model, torch.nn.Module)
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(CheckpointError, match="not finite"):
+        scores.main(config)
+    assert not list(Path(config.dataset, "scores", "clip").iterdir())
 
 
 def test_a_taken_down_sample_has_no_embedding_and_no_score(config: ScoresConfig) -> None:

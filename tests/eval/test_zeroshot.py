@@ -64,6 +64,13 @@ def test_a_picture_without_embedding_is_wrong() -> None:
     assert predictions.accuracy(1).successes == 0
 
 
+def test_logits_that_are_not_finite_are_wrong() -> None:
+    broken, classes = np.full((1, 6), np.nan), np.eye(6, dtype=np.float32)
+    assert predict(broken, classes, np.array([0])).rank_N.tolist() == [5]
+    classes[3] = np.nan
+    assert predict(np.eye(6)[:1], classes, np.array([0])).rank_N.tolist() == [1]
+
+
 @pytest.mark.parametrize("chunk_rows", [1, 7, 100])
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, chunk_rows: int) -> None:
     rng = np.random.default_rng(0)

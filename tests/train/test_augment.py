@@ -62,6 +62,15 @@ def test_each_step_changes_the_chosen_samples_only(
     assert changed.isfinite().all()
 
 
+@pytest.mark.parametrize("name", list(COLUMNS))
+def test_a_step_that_chooses_no_sample_changes_none(
+    name: str, images_BCHW: torch.Tensor, noise_BK: torch.Tensor
+) -> None:
+    noise_BK[:, COLUMNS[name].start] = 0.9
+    plain = prepare(images_BCHW, noise_BK, AugmentConfig())
+    assert torch.equal(prepare(images_BCHW, noise_BK, AugmentConfig(**{name: 0.5})), plain)
+
+
 def test_columns_do_not_overlap() -> None:
     used = [column for span in COLUMNS.values() for column in range(span.start, span.stop)]
     assert len(used) == len(set(used))

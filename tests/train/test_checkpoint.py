@@ -2,10 +2,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from diagonal_infra.errors import CheckpointError
 from diagonal_train import checkpoint
 from diagonal_train.config import TrainConfig
+from diagonal_train.distributed import World
 
 
 @pytest.fixture
@@ -59,5 +61,41 @@ def test_an_empty_run_has_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_pruning_keeps_the_newest_and_the_initial_weights(run: str) -> None:
-    checkpoint.prune(run, 1)
+    checkpoint.prune(run, 1, saved=20)
     assert checkpoint.steps(run) == [0, 20]
+
+
+def test_pruning_takes_damaged_later_folders_and_not_the_good_ones(run: str) -> None:
+    for later in (30, 40):
+        shutil.copytree(checkpoint.folder(run, 20), checkpoint.folder(run, later))
+        next(checkpoint.folder(run, later).glob("*.distcp")).unlink()
+    checkpoint.prune(run, 1, saved=20)
+    assert checkpoint.steps(run) == [0, 20]
+    assert newest(run) == 20
+
+
+def test_pruning_counts_complete_checkpoints_only(run: str) -> None:
+    for step in (30, 40):
+        shutil.copytree(checkpoint.folder(run, 20), checkpoint.folder(run, step))
+    (checkpoint.folder(run, 30) / "manifest.json").unlink()
+    checkpoint.prune(run, 2, saved=40)
+    assert checkpoint.steps(run) == [0, 20, 30, 40]
+    checkpoint.prune(run, 1, saved=40)
+    assert checkpoint.steps(run) == [0, 40]
+
+
+def test_the_name_of_a_checkpoint_is_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[Path, list[str]]] = []
+
+    def watch(folder: Path) -> None:
+        synced.append((folder, sorted(path.name for path in folder.iterdir())))
+
+    monkeypatch.setattr(checkpoint, "sync_folder", watch)
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    places = {"model": model, "optimizer": optimizer, "data_digest": "x"}
+    checkpoint.save(str(tmp_path), World(), **places, step=0, samples_seen=0)
+    assert "manifest.json" in synced[0][1]
+    assert synced[-1] == (tmp_path / "checkpoints", ["step-00000000"])

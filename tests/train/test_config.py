@@ -4,6 +4,7 @@ import pytest
 
 from diagonal_infra import run_dir
 from diagonal_infra.cli import parse_recipe
+from diagonal_infra.errors import UserError
 from diagonal_train.config import (
     AugmentConfig,
     OptimizerConfig,
@@ -19,6 +20,16 @@ from diagonal_train.recipes import TRAIN
 def test_a_model_config_survives_json(name: str) -> None:
     model = TRAIN[name]().model
     assert model_config_from(run_dir.resolved(model)) == model
+
+
+def test_a_model_config_of_other_code_is_refused_by_its_fields() -> None:
+    record = run_dir.resolved(TRAIN["tiny"]().model)
+    vision = {**record["vision"], "dropout": 0.1}
+    with pytest.raises(UserError, match="VisionConfig has dropout, unknown here"):
+        model_config_from({**record, "vision": vision})
+    del record["quick_gelu"]
+    with pytest.raises(UserError, match="ModelConfig lacks quick_gelu"):
+        model_config_from(record)
 
 
 @pytest.mark.parametrize("name", list(TRAIN))

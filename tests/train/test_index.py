@@ -49,6 +49,12 @@ def test_tombstones_win_over_the_keep_list(own_dataset: Path, uids: list[str]) -
     assert kept == {uid for i, uid in enumerate(uids) if i % 5} - gone
 
 
+def test_tombstones_name_samples_by_url_too(own_dataset: Path, uids: list[str]) -> None:
+    url = "http://127.0.0.1/000000003.png"
+    pq.write_table(pa.table({"url": [url]}), own_dataset / "tombstones.parquet")
+    assert set(uids) - set(all_uids(open_index(str(own_dataset), None))) == {uids[3]}
+
+
 def test_the_digest_names_the_kept_samples(own_dataset: Path, dataset: Path) -> None:
     digest = open_index(str(dataset), "most").digest
     assert open_index(str(own_dataset), "most").digest == digest

@@ -15,7 +15,8 @@ import torch
 
 from diagonal_infra.errors import DiagonalError, UserError
 from diagonal_train import checkpoint, loop, step
-from diagonal_train.config import OptimizerConfig, TrainConfig
+from diagonal_train.__main__ import launch
+from diagonal_train.config import Launcher, OptimizerConfig, TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
 from diagonal_train.models import load_model
@@ -220,6 +221,22 @@ def test_ray_train_trains_as_one_process(
     expected = losses(read_metrics(finished_run.run))
     assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
     assert json.loads((Path(config.run) / "summary.json").read_text())["world_size"] == 2
+
+
+@pytest.mark.parametrize("launcher", ["process", "ray"])
+def test_a_run_folder_that_cannot_be_written_is_refused_before_work(
+    tiny: Build, tmp_path: Path, launcher: Launcher
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match=r"cannot write to .*file/run"):
+        launch(tiny(run=str(tmp_path / "file" / "run"), data="unread", launcher=launcher))
+    with pytest.raises(UserError, match="must be a local path"):
+        launch(tiny(run="s3://bucket/run", data="unread", launcher=launcher))
+
+
+def test_ranks_without_a_launcher_are_told_how_to_start(tiny: Build) -> None:
+    with pytest.raises(UserError, match=r"torchrun --nproc-per-node 2 -m -- diagonal_train"):
+        launch(tiny(workers=2))
 
 
 def test_ranks_that_do_not_divide_the_lanes_are_refused_before_work(tiny: Build) -> None:

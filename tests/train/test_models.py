@@ -33,7 +33,13 @@ def test_embeddings_are_float32_of_length_1(name: str) -> None:
     assert scale.item() == pytest.approx(1 / config.initial_temperature)
 
 
-def test_the_demo_tower_has_no_batch_statistics() -> None:
+def test_the_demos_image_encoder_names_the_size_it_needs() -> None:
+    config = dataclasses.replace(TRAIN["demo"]().model, image_size=64)
+    with pytest.raises(UserError, match=r"needs --model.image-size 48, got 64"):
+        build_model(config)
+
+
+def test_the_demos_image_encoder_has_no_batch_statistics() -> None:
     model = build_model(TRAIN["demo"]().model)
     assert not [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
 
@@ -62,10 +68,14 @@ def test_a_run_is_loaded_as_trained_and_as_it_began(finished_run: TrainConfig) -
     assert scales[0] != scales[1]
 
 
-def test_a_loaded_model_embeds_bytes_and_captions(finished_run: TrainConfig, jpeg: bytes) -> None:
-    loaded = load_model(finished_run.run)
-    assert loaded.embed_images([jpeg, jpeg]).shape == (2, 32)
-    assert loaded.embed_texts(["a red circle"]).shape == (1, 32)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [('{"config": {', "no record"), ("{}", "no record"), ('{"config": {}}', "lacks embed_dim")],
+)
+def test_a_run_of_other_code_is_a_user_error(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_model(str(tmp_path))
 
 
 def test_a_missing_run_or_step_is_named(finished_run: TrainConfig, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from diagonal_infra.errors import DiagonalError
+from diagonal_train import stream
 from diagonal_train.config import TrainConfig
 from diagonal_train.index import open_index
 from diagonal_train.models import build_tokenizer
@@ -115,7 +116,49 @@ def test_a_short_shard_is_replaced_and_counted(tiny: Build, own_dataset: Path) -
     with Path(index.shard_paths[2]).open("r+b") as file:
         file.truncate(int(index.offset[-2]) + 100)
     config = whole_passes(tiny, own_dataset)
-    assert next(read(config)).replaced == {"read_failed": 3}
+    assert next(read(config)).replaced == {"read_failed": 2}
+
+
+def without_shards(tiny: Build, own_dataset: Path, *names: str) -> TrainConfig:
+    """Batches of all 120 samples of a dataset that has lost shards."""
+    for name in names:
+        (own_dataset / "shards" / f"{name}.tar").unlink()
+    return whole_passes(tiny, own_dataset)
+
+
+def test_a_lost_shard_is_replaced_from_all_the_others(
+    tiny: Build,
+    own_dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # Shard 1 has 38 samples: its first has no good neighbour among so few.
+    monkeypatch.setattr(stream, "MAX_REPLACEMENTS", 30)
+    config = without_shards(tiny, own_dataset, "00000001")
+    first, again = next(read(config)), next(read(config))
+    assert_same(first, again)
+    assert first.replaced == {"read_failed": 38}
+    index = open_index(str(own_dataset), None)
+    good = {index.uid(n) for n in range(len(index)) if index.shard[n] != 1}
+    assert set(first.uids) == good
+    assert "00000001.tar cause=read_failed" in caplog.text
+    assert caplog.text.count("replacing samples") == 2
+
+
+def test_workers_replace_a_lost_shard_alike(tiny: Build, own_dataset: Path) -> None:
+    config = without_shards(tiny, own_dataset, "00000001")
+    assert_same(next(read(config)), next(read(config, workers=2)))
+
+
+def test_too_large_a_share_of_bad_samples_stops_with_the_shard(
+    tiny: Build, own_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "MIN_SAMPLES_FOR_SHARE", 200)
+    config = without_shards(tiny, own_dataset, "00000000", "00000001")
+    parts = read(config)
+    assert next(parts).replaced.total() == 83
+    with pytest.raises(DiagonalError, match=r"166 of 240 .* 90 of them in .*00000000\.tar"):
+        next(parts)
 
 
 def test_a_dataset_without_a_good_sample_stops_with_its_path(
