@@ -41,7 +41,7 @@ DNS_THREADS = 32
 
 
 class AddressRefusedError(OSError):
-    """A host with refused addresses only; an OSError, as aiohttp and urllib expect of the network."""
+    """A host with refused addresses only; an OSError, as aiohttp and urllib expect."""
 
 
 def is_public(address: Address) -> bool:

@@ -63,7 +63,7 @@ with _without_torch():
 
 ERROR_PATTERNS = (
     (r"not a public address|an unusual spelling of an address", Reason.ADDRESS_REFUSED),
-    (r"Redirection to url .* is not allowed|unknown url type|no host given", Reason.BAD_URL),
+    (r"Redirection to url .* is not allowed|unknown url type", Reason.BAD_URL),
     (r"HTTP Error 4\d\d", Reason.HTTP_CLIENT_ERROR),
     (r"HTTP Error 5\d\d", Reason.HTTP_SERVER_ERROR),
     (r"infinite loop|HTTP Error 30\d", Reason.TOO_MANY_REDIRECTS),

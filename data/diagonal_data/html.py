@@ -26,57 +26,28 @@ a MiB of tags with this many one. A page with a tag of more is read as empty."""
 MAX_ANCESTORS = 16
 """How far above an image its figure may be; bounds the work on deep pages."""
 # Tags that never nest without a parent that is counted: void ones and those closed by the next.
-UNCOUNTED_TAGS = frozenset(
-    "area base br col dd dt embed hr img input li link meta option p param source tbody td tfoot"
-    " th thead tr track wbr path".split()
-)
-TAG_WITH_ATTRIBUTES = re.compile(r"<[A-Za-z][^\t\n\f\r />< ]*+(?=[\t\n\f\r /])")
+UNCOUNTED_TAGS = {
+    *("area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta"),
+    *("option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track"),
+    *("wbr", "path"),
+}
+TAG_WITH_ATTRIBUTES = re.compile(r"<[A-Za-z][^\t\n\f\r /><]*+(?=[\t\n\f\r /])")
 # As a browser reads them (HTML §13.2.5.32 and on), but that names and bare values end at `<` and
 # `/` too: that counts too many rather than too few, and no stretch is scanned over and over.
 ATTRIBUTE = re.compile(
-    r"""[\t\n\f\r /]*+ [^\t\n\f\r />\ ] [^\t\n\f\r />=<\ ]*+
-    (?: [\t\n\f\r\ ]*+ = [\t\n\f\r\ ]*+
-        (?: "[^"]*+" | '[^']*+' | [^\t\n\f\r />"'<\ ] [^\t\n\f\r /><\ ]*+ )?+ )?+""",
+    r"""[\t\n\f\r /]*+ [^\t\n\f\r />] [^\t\n\f\r />=<]*+
+    (?: [\t\n\f\r ]*+ = [\t\n\f\r ]*+
+        (?: "[^"]*+" | '[^']*+' | [^\t\n\f\r />"'<] [^\t\n\f\r /><]*+ )?+ )?+""",
     re.VERBOSE,
 )
 LINE_BREAKING_TAGS = frozenset({"br", "div", "li", "p", "td", "tr"})
 # Encodings a page may name, after Python's own names. Not every codec: `idna` and its kin are no
 # encodings of pages, and some take quadratic time.
-PAGE_ENCODINGS = frozenset(
-    [
-        "utf-8",
-        "utf-16",
-        "utf-16-le",
-        "utf-16-be",
-        "ascii",
-        "iso8859-1",
-        "iso8859-2",
-        "iso8859-5",
-        "iso8859-7",
-        "iso8859-9",
-        "iso8859-15",
-        "cp1250",
-        "cp1251",
-        "cp1252",
-        "cp1253",
-        "cp1254",
-        "cp1255",
-        "cp1256",
-        "cp1257",
-        "cp1258",
-        "koi8-r",
-        "koi8-u",
-        "shift_jis",
-        "euc_jp",
-        "iso2022_jp",
-        "euc_kr",
-        "cp949",
-        "gb2312",
-        "gbk",
-        "gb18030",
-        "big5",
-        "tis-620",
-    ]
+PAGE_ENCODINGS = (
+    *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "ascii", "big5", "koi8-r", "koi8-u", "tis-620"),
+    *("iso8859-1", "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "iso8859-15", "cp1250"),
+    *("cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "shift_jis"),
+    *("euc_jp", "iso2022_jp", "euc_kr", "cp949", "gb2312", "gbk", "gb18030"),
 )
 
 
@@ -323,6 +294,5 @@ def _page_encoding(label: str) -> str | None:
     except (LookupError, ValueError):
         return None
     # The web means windows-1252 when it says Latin-1 or ASCII (WHATWG Encoding §4.2).
-    return (
-        ("cp1252" if name in ("ascii", "iso8859-1") else name) if name in PAGE_ENCODINGS else None
-    )
+    name = "cp1252" if name in ("ascii", "iso8859-1") else name
+    return name if name in PAGE_ENCODINGS else None

@@ -9,6 +9,7 @@ from diagonal_data.addresses import (
     AddressRefusedError,
     CheckedResolver,
     SystemDns,
+    connect,
     http_url,
     is_listed,
     is_public,
@@ -138,6 +139,28 @@ def test_the_system_resolver_knows_loopback_and_refuses_labels_that_are_too_long
         await dns.close()
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "::1", "127.1"])
+def test_a_blocking_connection_to_a_private_address_is_refused(host: str) -> None:
+    with pytest.raises(AddressRefusedError, match=host):
+        connect(host, 9, (), 1.0)
+    with pytest.raises(AddressRefusedError, match="unusual spelling"):
+        connect("2130706433", 9, ("2130706433",), 1.0)
+
+
+def test_a_blocking_connection_goes_to_an_allowed_host_and_to_no_other_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with connect("localhost", port, (f"localhost:{port}",), 5.0) as connection:
+            assert connection.getpeername() == ("127.0.0.1", port)
+            assert connection.gettimeout() == 5.0
+        with pytest.raises(AddressRefusedError):
+            connect("localhost", port, (f"localhost:{port + 1}",), 5.0)
+    with pytest.raises(ConnectionRefusedError):
+        connect("127.0.0.1", port, ("127.0.0.1",), 5.0)
+    with pytest.raises(socket.gaierror):
+        connect(f"{'a' * 70}.test", 80, (), 5.0)
 
 
 @pytest.mark.parametrize(

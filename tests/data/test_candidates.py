@@ -60,6 +60,8 @@ def test_parts_and_summary_of_a_list(
     }
     summary = json.loads(Path(config.output, "summary.json").read_text())
     assert summary["config"] == run_dir.resolved(config)
+    (read,) = summary["inputs"]
+    assert (read["path"], read["size"]) == (config.input, Path(config.input or "").stat().st_size)
     assert "rows without url" in capsys.readouterr().out
 
 
@@ -68,11 +70,82 @@ def test_running_again_changes_nothing_and_says_so(
 ) -> None:
     candidates.main(config)
     before = files(config)
-    Path(config.input or "").unlink()
     with caplog.at_level(logging.INFO):
         candidates.main(config)
+        assert "are gone" not in caplog.text
+        Path(config.input or "").unlink()
+        candidates.main(config)
     assert files(config) == before
-    assert "is finished; nothing to do" in caplog.text
+    assert caplog.text.count("is finished; nothing to do") == 2
+    assert "the lists of" in caplog.text
+    assert "are gone" in caplog.text
+
+
+def write_shorter_list(config: CandidatesConfig) -> None:
+    Path(config.input or "").write_text("url\tcaption\nhttp://x.test/9.jpg\tfox 9\n")
+
+
+def test_a_list_that_changed_is_read_again(
+    config: CandidatesConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    candidates.main(config)
+    write_shorter_list(config)
+    candidates.main(config)
+    assert "have changed and are read again" in caplog.text
+    assert captions(config) == ["fox 9"]
+    assert list(files(config)) == ["config.json", "part-00000.parquet", "summary.json"]
+
+
+def test_a_list_that_joins_the_others_is_read(config: CandidatesConfig) -> None:
+    config = replace(config, input=str(Path(config.input or "").with_name("*.tsv")))
+    candidates.main(config)
+    Path(config.input or "").with_name("more.tsv").write_text("fox 9\thttp://x.test/9.jpg\n")
+    candidates.main(config)
+    assert captions(config) == [*(f"fox {i}" for i in range(ROWS)), "fox 9"]
+
+
+def test_a_kill_while_a_changed_list_is_read_leaves_no_finished_folder(
+    config: CandidatesConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates.main(config)
+    write_shorter_list(config)
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(candidates.run_dir, "write_config", fail)
+        with pytest.raises(KeyboardInterrupt):
+            candidates.main(config)
+    assert "summary.json" not in files(config)
+    candidates.main(config)
+    assert captions(config) == ["fox 9"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("link\tcaption\nx\ty\n", "z.tsv has the columns link, caption"),
+        (None, "no file matches"),
+    ],
+)
+def test_a_mistake_in_the_last_list_is_found_before_anything_is_written(
+    config: CandidatesConfig, content: str | None, message: str
+) -> None:
+    last = Path(config.input or "").with_name("z.tsv")
+    if content is not None:
+        last.write_text(content)
+    config = replace(config, input=str(last.with_name("{list,z}.tsv")))
+    with pytest.raises(UserError, match=message):
+        candidates.main(config)
+    assert not Path(config.output).exists()
+
+
+def test_lists_without_rows_leave_nothing_behind(config: CandidatesConfig) -> None:
+    Path(config.input or "").write_text("url\tcaption\n")
+    with pytest.raises(UserError, match="no rows in"):
+        candidates.main(config)
+    assert not Path(config.output).exists()
 
 
 def test_another_configuration_does_not_touch_a_finished_folder(config: CandidatesConfig) -> None:

@@ -1,9 +1,19 @@
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from diagonal_data.config import FetchConfig
-from diagonal_data.crawl import CrawledPage, crawl, parse_content_type, visitable
+from diagonal_data.crawl import (
+    LONGEST_PAGE_BYTES,
+    CrawledPage,
+    crawl,
+    get_pages,
+    parse_content_type,
+    visitable,
+)
+from diagonal_data.fetch import Fetcher
+from diagonal_data.html import MAX_PAGE_BYTES
 from diagonal_infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -93,6 +103,25 @@ def test_robots_txt_keeps_the_crawl_out(server: "HostileServer") -> None:
     server.put_page("/", '<a href="/no">n</a>')
     assert [page.outcome for page in pages(server)] == ["read", "robots_disallowed"]
     assert "/no" not in server.requests
+
+
+def test_of_a_long_page_the_beginning_is_read(server: "HostileServer") -> None:
+    server.put_page("/", '<a href="/long">l</a><a href="/endless">e</a>')
+    server.put_page("/long", '<img src=a alt="a fox">' + " " * MAX_PAGE_BYTES)
+    server.put_page("/endless", '<img src=a alt="a fox">' + " " * LONGEST_PAGE_BYTES)
+    found = pages(server)
+    assert [page.outcome for page in found] == ["read", "read", "body_too_large"]
+    assert [len(page.candidates) for page in found] == [0, 1, 0]
+
+
+def test_no_more_is_held_of_a_page_than_is_read(server: "HostileServer") -> None:
+    urls = [server.put_page("/long", " " * (MAX_PAGE_BYTES + 1)), server.put_page("/", "short")]
+
+    async def sizes() -> list[int]:
+        async with Fetcher(CONFIG, (server.host,)) as fetcher:
+            return [len(page.body or b"") for page in await get_pages(fetcher, urls)]
+
+    assert asyncio.run(sizes()) == [MAX_PAGE_BYTES, 5]
 
 
 def test_the_charset_of_the_header_is_used(server: "HostileServer") -> None:

@@ -1,6 +1,16 @@
+import time
+
 import pytest
 
-from diagonal_data.html import MAX_DEPTH, ImageText, Page, largest_in_srcset, read_page
+from diagonal_data.html import (
+    MAX_ATTRIBUTES,
+    MAX_DEPTH,
+    MAX_PAGE_BYTES,
+    ImageText,
+    Page,
+    largest_in_srcset,
+    read_page,
+)
 
 URL = "http://x.test/a/page.html"
 
@@ -166,6 +176,35 @@ def test_garbage_is_an_empty_page(body: bytes) -> None:
 @pytest.mark.parametrize("opening", ["<div>", "<DIV></x>", "<b></div><i>"])
 def test_a_page_too_deep_to_parse_in_time_is_empty(opening: str) -> None:
     assert read(opening * (MAX_DEPTH + 1) + "<img src=a alt=x>").pairs == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_depth_is_seen_in_every_encoding(encoding: str) -> None:
+    html = "<div>" * (MAX_DEPTH + 1) + "<img src=a alt=x>"
+    assert read_page(html.encode(encoding), URL).pairs == []
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [" a{}", "/a{}", ' a{}="b"', ' a{}=">"', " a{}\t=\n'>\"'", 'a{}=">"', " <a{}", ' a{}=\v"'],
+)
+@pytest.mark.parametrize("before", ["<b", "text <b", '<!-- <i x=" --><b', "<p title='<i y=\"'><b"])
+def test_a_page_whose_tag_has_too_many_attributes_is_empty(before: str, attribute: str) -> None:
+    many = "".join(attribute.format(i) for i in range(MAX_ATTRIBUTES + 1))
+    assert read(f"<img src=a alt=x>{before} {many}>").pairs == []
+
+
+def test_long_tags_of_few_attributes_are_read() -> None:
+    images = f'<img alt="{"many words > " * 5_000}" src="data:image/png;base64,{"A/" * 9_000}">'
+    lines = "".join(f"<a title=x b c=d e='f'>{'words ' * 50}" for _ in range(300))
+    page = read(f"{lines}{images}<img src=a alt=x>")
+    assert [pair.text for pair in page.pairs] == ["x"]
+
+
+def test_attributes_are_counted_in_linear_time() -> None:
+    start = time.process_time()
+    assert read(("<p " * (MAX_ATTRIBUTES - 1) + ">") * (MAX_PAGE_BYTES // 3_000)).pairs == []
+    assert time.process_time() - start < 5
 
 
 def test_a_long_flat_page_is_read() -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from diagonal_data.config import FetchConfig
 from diagonal_data.robots import is_opt_out, may_fetch, opts_out, parse_robots
 
 # RFC 9309 §5.1, "Simple Example".
@@ -120,6 +121,13 @@ def test_groups(text: str, expected: bool) -> None:
 
 def test_robots_txt_itself_is_always_allowed() -> None:
     assert allowed("User-agent: *\nDisallow: /", "/robots.txt")
+
+
+@pytest.mark.parametrize("agent", ["", "Diagonal/1.0", "diagonal2", "my bot", "*", "bot\n", "böt"])
+def test_an_agent_that_no_robots_txt_can_name_is_refused(agent: str) -> None:
+    with pytest.raises(ValueError, match=r"--fetch\.robots-agent"):
+        FetchConfig(robots_agent=agent)
+    assert FetchConfig(robots_agent="My_Bot-x").robots_agent == "My_Bot-x"
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,23 @@
 import bz2
 import gzip
 import json
+import os
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from diagonal_data.schema import Candidate, uid_for
-from diagonal_data.url_lists import BATCH_ROWS, columns_for, read_lists
+from diagonal_data.url_lists import (
+    BATCH_ROWS,
+    check_lists,
+    columns_for,
+    find_lists,
+    read_lists,
+    version_of,
+)
 from diagonal_infra.errors import StorageError, UserError
 
 URL = "http://x.test/a.jpg"
@@ -16,7 +25,7 @@ URL = "http://x.test/a.jpg"
 
 def read(pattern: Path | str) -> tuple[list[Candidate], int, int]:
     """Candidates, rows without URL, empty captions."""
-    batches = list(read_lists(str(pattern)))
+    batches = list(read_lists(find_lists(str(pattern))))
     return (
         [candidate for batch in batches for candidate in batch.candidates],
         sum(batch.rows_without_url for batch in batches),
@@ -154,7 +163,7 @@ def test_many_rows_come_in_batches_and_in_order(tmp_path: Path) -> None:
     path = write_parquet(
         tmp_path / "l.parquet", url=[URL] * count, caption=[str(i) for i in range(count)]
     )
-    sizes = [len(batch.candidates) for batch in read_lists(str(path))]
+    sizes = [len(batch.candidates) for batch in read_lists([str(path)])]
     assert sizes == [BATCH_ROWS, BATCH_ROWS, 1]
     assert [c.caption for c in read(path)[0]] == [str(i) for i in range(count)]
 
@@ -180,6 +189,46 @@ def test_an_empty_list_has_no_candidates(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("")
     write_parquet(tmp_path / "y.parquet", url=[], caption=[])
     assert read(tmp_path) == ([], 0, 0)
+
+
+def test_lists_without_a_row_are_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("url,caption\n")
+    write_parquet(tmp_path / "y.parquet", url=[], caption=[])
+    with pytest.raises(UserError, match=r"no rows in .*x\.csv, .*y\.parquet"):
+        check_lists(find_lists(str(tmp_path)))
+    (tmp_path / "z.csv").write_text("url,caption\n,\n")
+    check_lists(find_lists(str(tmp_path)))
+
+
+def test_the_columns_of_every_list_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("url,caption\nu,c\n")
+    write_parquet(tmp_path / "b.parquet", link=[], caption=[])
+    with pytest.raises(UserError, match=r"b\.parquet has the columns link, caption"):
+        check_lists(find_lists(str(tmp_path)))
+
+
+def test_a_list_that_grows_or_is_replaced_is_another_version(tmp_path: Path) -> None:
+    path, link = tmp_path / "x.csv", tmp_path / "link.csv"
+    path.write_text("url,caption\n")
+    link.symlink_to(path)
+    os.utime(path, ns=(1, 1))
+    first = version_of(str(link))
+    assert first == {"path": str(link), "size": 12, "version": "1"}
+    os.utime(path, ns=(2, 2))
+    assert version_of(str(link)) == first | {"version": "2"}
+    path.write_text("url,caption\nu,c\n")
+    assert version_of(str(link))["size"] == 16
+
+
+def test_the_version_of_an_object_is_what_its_store_says() -> None:
+    with fsspec.open("memory://lists/x.csv", "wb") as file:
+        file.write(b"url,caption\n")  # pyright: ignore[reportAttributeAccessIssue]  # a file
+    first = version_of("memory://lists/x.csv")
+    assert first["size"] == 12
+    assert first["version"]
+    with fsspec.open("memory://lists/x.csv", "wb") as file:
+        file.write(b"caption,url\n")  # pyright: ignore[reportAttributeAccessIssue]  # a file
+    assert version_of("memory://lists/x.csv") != first
 
 
 def test_a_damaged_list_is_reported_with_its_path(tmp_path: Path) -> None:
