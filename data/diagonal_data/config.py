@@ -4,14 +4,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from diagonal_infra.errors import require
+
 Engine = Literal["native", "img2dataset"]
 ResizeMode = Literal["border", "keep_ratio", "keep_ratio_largest", "center_crop", "no"]
 ImageFormat = Literal["jpg", "png", "webp"]
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +37,17 @@ class FetchConfig:
     """Requests in flight to one host from one worker."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             re.fullmatch("[A-Za-z_-]+", self.robots_agent) is not None,
             "--fetch.robots-agent must be letters, '_' and '-', as robots.txt knows no other names "
             f"(RFC 9309 §2.2.1), got {self.robots_agent!r}; versions go into --fetch.user-agent",
         )
-        _require(self.timeout_seconds > 0, "--fetch.timeout-seconds must be above 0")
-        _require(self.max_per_host >= 1, "--fetch.max-per-host must be at least 1")
-        _require(self.max_in_flight >= 1, "--fetch.max-in-flight must be at least 1")
-        _require(self.max_bytes >= 1, "--fetch.max-bytes must be at least 1")
-        _require(self.max_redirects >= 0, "--fetch.max-redirects must not be negative")
-        _require(
-            self.connect_timeout_seconds > 0, "--fetch.connect-timeout-seconds must be above 0"
-        )
+        require(self.timeout_seconds > 0, "--fetch.timeout-seconds must be above 0")
+        require(self.max_per_host >= 1, "--fetch.max-per-host must be at least 1")
+        require(self.max_in_flight >= 1, "--fetch.max-in-flight must be at least 1")
+        require(self.max_bytes >= 1, "--fetch.max-bytes must be at least 1")
+        require(self.max_redirects >= 0, "--fetch.max-redirects must not be negative")
+        require(self.connect_timeout_seconds > 0, "--fetch.connect-timeout-seconds must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +71,7 @@ class DecodeConfig:
     """RGB under transparent pixels and in the border."""
 
     def __post_init__(self) -> None:
-        _require(1 <= self.quality <= 100, f"--decode.quality must be 1–100, got {self.quality}")
+        require(1 <= self.quality <= 100, f"--decode.quality must be 1–100, got {self.quality}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +97,8 @@ class CandidatesConfig:
     """Folder of a small web to serve on loopback while the command runs; made if missing (demo)."""
 
     def __post_init__(self) -> None:
-        _require(self.rows_per_part >= 1, "--rows-per-part must be at least 1")
-        _require(self.max_pages >= 1, "--max-pages must be at least 1")
+        require(self.rows_per_part >= 1, "--rows-per-part must be at least 1")
+        require(self.max_pages >= 1, "--max-pages must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +132,9 @@ class ShardsConfig:
     """Folder of a small web to serve on loopback while the command runs; made if missing (demo)."""
 
     def __post_init__(self) -> None:
-        _require(self.image_size >= 1, f"--image-size must be at least 1, got {self.image_size}")
-        _require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")
-        _require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
+        require(self.image_size >= 1, f"--image-size must be at least 1, got {self.image_size}")
+        require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")
+        require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +171,7 @@ class Duplicates:
     """Perceptual hashes that differ in at most this many of 64 bits; -1 turns the rule off."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             -1 <= self.max_hamming <= 3,
             f"--duplicates.max-hamming must be -1 to 3, got {self.max_hamming}",
         )
@@ -226,4 +221,4 @@ class ReshardConfig:
     """Samples in one new shard."""
 
     def __post_init__(self) -> None:
-        _require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")
+        require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
+from diagonal_infra.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +31,13 @@ class EvalConfig:
     """Pictures per sample sheet of the report."""
 
     def __post_init__(self) -> None:
-        _require(bool(self.templates), "--templates must name at least one template")
+        require(bool(self.templates), "--templates must name at least one template")
         for template in self.templates:
-            _require("{}" in template, f"--templates: {template!r} has no {{}} for the class name")
-        _require(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}")
-        _require(self.bootstrap_resamples >= 1, "--bootstrap-resamples must be at least 1")
-        _require(self.matrix_pairs >= 2, "--matrix-pairs must be at least 2")
-        _require(self.sheet_samples >= 0, "--sheet-samples must be at least 0")
+            require("{}" in template, f"--templates: {template!r} has no {{}} for the class name")
+        require(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}")
+        require(self.bootstrap_resamples >= 1, "--bootstrap-resamples must be at least 1")
+        require(self.matrix_pairs >= 2, "--matrix-pairs must be at least 2")
+        require(self.sheet_samples >= 0, "--sheet-samples must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +54,8 @@ class ScoresConfig:
     """Pictures or texts embedded at a time."""
 
     def __post_init__(self) -> None:
-        _require(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}")
-        _require(bool(self.name) and "/" not in self.name, "--name must be a plain folder name")
+        require(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}")
+        require(bool(self.name) and "/" not in self.name, "--name must be a plain folder name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,5 +74,5 @@ class ExploreConfig:
     """Results shown."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.port <= 65535, f"--port must be 0–65535, got {self.port}")
-        _require(self.limit >= 1, f"--limit must be at least 1, got {self.limit}")
+        require(0 <= self.port <= 65535, f"--port must be 0–65535, got {self.port}")
+        require(self.limit >= 1, f"--limit must be at least 1, got {self.limit}")

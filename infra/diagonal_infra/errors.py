@@ -28,3 +28,13 @@ class CheckpointError(DiagonalError):
 
 class UnitError(DiagonalError):
     """Some units of work failed after all attempts; running again finishes them."""
+
+
+def require(condition: bool, message: str) -> None:
+    """The check of a configuration's `__post_init__`; the message names the flag.
+
+    Raises:
+        ValueError: the condition does not hold; the command line turns it into exit code 2.
+    """
+    if not condition:
+        raise ValueError(message)

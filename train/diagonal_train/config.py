@@ -11,7 +11,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from diagonal_infra.errors import UserError
+from diagonal_infra.errors import UserError, require
 
 Precision = Literal["fp32", "bf16"]
 Launcher = Literal["process", "ray"]
@@ -19,11 +19,6 @@ Launcher = Literal["process", "ray"]
 # Statistics of the CLIP paper's training images (openai/CLIP, clip.py); open_clip uses them too.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +76,8 @@ class ModelConfig:
     """The text encoder."""
 
     def __post_init__(self) -> None:
-        _require(self.image_size >= 1, "--model.image-size must be at least 1")
-        _require(0.01 <= self.initial_temperature <= 1, "--model.initial-temperature is in 0.01–1")
+        require(self.image_size >= 1, "--model.image-size must be at least 1")
+        require(0.01 <= self.initial_temperature <= 1, "--model.initial-temperature is in 0.01–1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +98,14 @@ class StreamConfig:
     """Width to height of a random crop, least and most; (1, 1) is the paper's square."""
 
     def __post_init__(self) -> None:
-        _require(self.lanes >= 1, f"--stream.lanes must be at least 1, got {self.lanes}")
-        _require(self.window >= 1, f"--stream.window must be at least 1, got {self.window}")
-        _require(self.num_workers >= 0, "--stream.num-workers must not be negative")
-        _require(self.prefetch >= 1, "--stream.prefetch must be at least 1")
+        require(self.lanes >= 1, f"--stream.lanes must be at least 1, got {self.lanes}")
+        require(self.window >= 1, f"--stream.window must be at least 1, got {self.window}")
+        require(self.num_workers >= 0, "--stream.num-workers must not be negative")
+        require(self.prefetch >= 1, "--stream.prefetch must be at least 1")
         low, high = self.crop_scale
-        _require(0 < low <= high <= 1, f"--stream.crop-scale must rise in 0–1, got {low} {high}")
+        require(0 < low <= high <= 1, f"--stream.crop-scale must rise in 0–1, got {low} {high}")
         low, high = self.crop_ratio
-        _require(0 < low <= high, f"--stream.crop-ratio must rise from above 0, got {low} {high}")
+        require(0 < low <= high, f"--stream.crop-ratio must rise from above 0, got {low} {high}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +136,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             flag = f"--augment.{name.replace('_', '-')}"
-            _require(0 <= value <= 1, f"{flag} is a probability, got {value}")
+            require(0 <= value <= 1, f"{flag} is a probability, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +159,8 @@ class OptimizerConfig:
     """Longest gradient, all parameters taken together; longer ones are scaled down."""
 
     def __post_init__(self) -> None:
-        _require(self.lr > 0, f"--optimizer.lr must be above 0, got {self.lr}")
-        _require(self.warmup_steps >= 0, "--optimizer.warmup-steps must not be negative")
+        require(self.lr > 0, f"--optimizer.lr must be above 0, got {self.lr}")
+        require(self.warmup_steps >= 0, "--optimizer.warmup-steps must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,16 +203,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         size, lanes = self.global_batch_size, self.stream.lanes
         near = max(lanes, round(size / lanes) * lanes)
-        _require(
+        require(
             size > 0 and size % lanes == 0,
             f"--global-batch-size {size} is no multiple of --stream.lanes {lanes}; {near} is",
         )
-        _require(self.seed >= 0, f"--seed must not be negative, got {self.seed}")
-        _require(self.samples >= size, f"--samples {self.samples} is less than one batch of {size}")
-        _require(self.checkpoint_every_steps >= 1, "--checkpoint-every-steps must be at least 1")
-        _require(self.keep_checkpoints >= 1, "--keep-checkpoints must be at least 1")
-        _require(self.log_every_steps >= 1, "--log-every-steps must be at least 1")
-        _require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
+        require(self.seed >= 0, f"--seed must not be negative, got {self.seed}")
+        require(self.samples >= size, f"--samples {self.samples} is less than one batch of {size}")
+        require(self.checkpoint_every_steps >= 1, "--checkpoint-every-steps must be at least 1")
+        require(self.keep_checkpoints >= 1, "--keep-checkpoints must be at least 1")
+        require(self.log_every_steps >= 1, "--log-every-steps must be at least 1")
+        require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
 
     @property
     def total_steps(self) -> int:

@@ -101,7 +101,9 @@ def test_packages_in_the_cache_are_not_fetched_again(
     package_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
+    before = sorted(package_cache.rglob("*"))
     emoji.fetch_packages(package_cache)
+    assert sorted(package_cache.rglob("*")) == before
 
 
 def test_without_npm_the_message_says_what_to_do(

@@ -33,10 +33,8 @@ def dataset(tmp_path: Path, candidates: list[Candidate], small_web) -> str:
     return str(tmp_path)
 
 
-def config_for(dataset: str, **rules) -> FiltersConfig:
-    return FiltersConfig(
-        dataset=dataset, name="a", **({"duplicates": Duplicates(max_hamming=-1)} | rules)
-    )
+def config_for(dataset: str) -> FiltersConfig:
+    return FiltersConfig(dataset=dataset, name="a", duplicates=Duplicates(max_hamming=-1))
 
 
 def test_the_folder_holds_keep_list_funnel_recipe_and_report(
