@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -243,3 +244,18 @@ def test_ranks_that_do_not_divide_the_lanes_are_refused_before_work(tiny: Build)
     stream = dataclasses.replace(tiny().stream, num_workers=3)
     with pytest.raises(UserError, match="use 2 or 4 of them"):
         train(tiny(stream=stream), World())
+
+
+def test_an_error_leaves_no_decoding_process_behind(
+    tiny: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        assert multiprocessing.active_children()
+        raise DiagonalError("the loss is not finite")
+
+    monkeypatch.setattr("diagonal_train.loop.train_step", fail)
+    config = tiny()
+    stream = dataclasses.replace(config.stream, num_workers=1)
+    with pytest.raises(DiagonalError, match="not finite"):
+        train(dataclasses.replace(config, stream=stream), World())
+    assert not multiprocessing.active_children()

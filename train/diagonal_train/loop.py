@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -146,8 +146,13 @@ def run_steps(job: Job, began: float) -> TrainResult:
     replaced: Counter[str] = Counter()
     clock = Clock(since=time.perf_counter())
     try:
-        with stop_on_sigterm() as stop, bar as show:
-            stream = batches(job.stream)
+        # Closing ends the decoding processes, also after an error: left to the interpreter's exit
+        # they would be waited for and never end, since they leave SIGTERM to this process.
+        with (
+            stop_on_sigterm() as stop,
+            bar as show,
+            closing(batches(job.stream)) as stream,
+        ):
             while step < config.total_steps:
                 with clock.waiting():
                     batch = next(stream)
@@ -164,8 +169,6 @@ def run_steps(job: Job, began: float) -> TrainResult:
                 show(step, loss)
                 if stats.stop:
                     break
-            # Ends the decoding processes, so that their time is counted.
-            del stream
     finally:
         metrics.close()
     return _result(job, began, steps=step, loss=loss)

@@ -14,7 +14,7 @@ import itertools
 import logging
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -200,8 +200,8 @@ def read_pair(reader: RangeReader, index: SampleIndex, number: int) -> tuple[byt
     return image, members["txt"].decode("utf-8", "replace")
 
 
-def batches(stream: SampleStream) -> Iterator[Batch]:
-    """This rank's batches in order, decoded by `config.num_workers` processes."""
+def batches(stream: SampleStream) -> Generator[Batch, None, None]:
+    """This rank's batches in order, decoded by `config.num_workers` processes; close it."""
     workers = stream.config.num_workers
     if workers == 0:
         yield from stream
