@@ -1,17 +1,19 @@
 """From web pages and URL lists to an image–caption dataset with regenerable filters.
 
 schema       candidates, rows, reasons: the columns every stage agrees on
+config       configuration trees of the commands;  recipes  named choices
 candidates   command: pages or URL lists → candidates/*.parquet
   url_lists    readers of Parquet, CSV, TSV, JSONL
   crawl        a polite crawl of a small web
   html         image–text pairs of one page
-  robots       RFC 9309 verdicts
+  robots, addresses   what a site asks for; which addresses may be connected to
 shards       command: candidates → dataset folder
   units        the plan: which candidates go into which shard
   build_shard  one unit to one shard: policy, engine, tar, row table
   engine_native, engine_img2dataset   two ways to fetch and decode behind one function
+  outcome                             what an engine says of one candidate
   fetch, decode, phash                network; pixels; perceptual hash
-  tar, manifest, funnel               bytes; finished shards; counts by reason
+  tar, manifest, funnel, rows         bytes; finished shards; counts; reading row tables
 filters      command: row tables + recipe → keep list, funnel, report
 reshard      command: dataset + keep list → smaller dataset, byte copies
 demo         real drawings served as a small web on loopback

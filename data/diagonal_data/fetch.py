@@ -120,12 +120,6 @@ class Fetcher:
         await self._session.close()
         await self._resolver.close()
 
-    async def get_all(self, urls: Sequence[str]) -> list[Response]:
-        """One response per URL, in their order; all bodies are held, so give a few thousand."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.get(url)) for url in urls]
-        return [task.result() for task in tasks]
-
     async def admit(self, url: str) -> Response | None:
         """Why the URL may not be asked for, or None if it may: for clients other than this one.
 

@@ -18,9 +18,10 @@ from diagonal_data.config import (
     ReshardConfig,
     ShardsConfig,
 )
+from diagonal_data.demo.web import DEFAULT_PORT, hosts_at
 
 DEMO_WEB = "out/demo/web"
-DEMO_HOSTS = ("127.0.0.2:8101", "127.0.0.3:8101", "127.0.0.4:8101", "127.0.0.5:8101")
+DEMO_HOSTS = hosts_at(DEFAULT_PORT)
 
 
 def urls() -> CandidatesConfig:
