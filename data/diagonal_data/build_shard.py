@@ -22,22 +22,12 @@ import pyarrow.parquet as pq
 from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import STATS_SUFFIX, ShardInfo, shards_folder
 from diagonal_data.outcome import Engine, Outcome
-from diagonal_data.schema import ROW_SCHEMA, Candidate, Reason, candidates_from
+from diagonal_data.schema import DECODE_REASONS, ROW_SCHEMA, Candidate, candidates_from
 from diagonal_data.tar import Extent, Sample, TarWriter
 from diagonal_data.units import Unit, read_unit
 from diagonal_infra import run_dir, storage
 
 KEY_DIGITS = 4
-DECODE_REASONS = frozenset(
-    {
-        Reason.NOT_AN_IMAGE,
-        Reason.DECODE_FAILED,
-        Reason.TRUNCATED_IMAGE,
-        Reason.TOO_MANY_PIXELS,
-        Reason.IMAGE_TOO_SMALL,
-        Reason.ANIMATED_IMAGE,
-    }
-)
 
 
 def build_shard(unit: Unit, config: ShardsConfig) -> ShardInfo:

@@ -1,63 +1,27 @@
 """Configuration trees of the data commands; recipes.py holds the named choices."""
 
-import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from diagonal_data.fetch_config import BlockConfig, FetchConfig
+from diagonal_infra.cli import also
 from diagonal_infra.errors import require
 
 Engine = Literal["native", "img2dataset"]
 ResizeMode = Literal["border", "keep_ratio", "keep_ratio_largest", "center_crop", "no"]
 ImageFormat = Literal["jpg", "png", "webp"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FetchConfig:
-    """How the network is used: politely and safely by default."""
-
-    user_agent: str = "diagonal/0.1"
-    """Sent with every request; put a contact address in it before fetching other people's sites."""
-    robots_agent: str = "diagonal"
-    """Product token looked up in robots.txt (RFC 9309 §2.2.1): letters, `_` and `-`."""
-    respect_robots: bool = True
-    """Ask robots.txt of every host first and leave out what it disallows."""
-    respect_opt_out: bool = True
-    """Leave out images served with an X-Robots-Tag opt-out (noai, noimageai, noindex, …)."""
-    connect_timeout_seconds: float = 5.0
-    """Longest wait for a connection."""
-    timeout_seconds: float = 20.0
-    """Longest time for one URL, redirects and body included."""
-    max_bytes: int = 20 * 2**20
-    """Largest body read; a longer one ends as body_too_large."""
-    max_redirects: int = 5
-    """Redirects followed; each hop is checked like a first request."""
-    max_in_flight: int = 64
-    """Requests in flight in one worker."""
-    max_per_host: int = 8
-    """Requests in flight to one host from one worker."""
-
-    def __post_init__(self) -> None:
-        require(
-            re.fullmatch("[A-Za-z_-]+", self.robots_agent) is not None,
-            "--fetch.robots-agent must be letters, '_' and '-', as robots.txt knows no other names "
-            f"(RFC 9309 §2.2.1), got {self.robots_agent!r}; versions go into --fetch.user-agent",
-        )
-        require(self.timeout_seconds > 0, "--fetch.timeout-seconds must be above 0")
-        require(self.max_per_host >= 1, "--fetch.max-per-host must be at least 1")
-        require(self.max_in_flight >= 1, "--fetch.max-in-flight must be at least 1")
-        require(self.max_bytes >= 1, "--fetch.max-bytes must be at least 1")
-        require(self.max_redirects >= 0, "--fetch.max-redirects must not be negative")
-        require(self.connect_timeout_seconds > 0, "--fetch.connect-timeout-seconds must be above 0")
+Animation = Literal["refuse", "first_frame"]
+Retry = Literal["none", "transient"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeConfig:
     """From bytes as fetched to bytes as stored."""
 
-    resize_mode: ResizeMode = "keep_ratio_largest"
+    resize_mode: Annotated[ResizeMode, also("--resize-mode")] = "keep_ratio_largest"
     """border: fit and pad to a square; keep_ratio: short side; keep_ratio_largest: long side;
     center_crop: square crop; no: keep the size."""
-    only_if_bigger: bool = True
+    only_if_bigger: Annotated[bool, also("--only-if-bigger")] = True
     """Never enlarge an image."""
     format: ImageFormat = "jpg"
     """Stored image format, and the extension of the tar member."""
@@ -65,13 +29,21 @@ class DecodeConfig:
     """Encoder quality of jpg and webp, 1–100."""
     max_pixels: int = 89_478_484
     """Largest width × height that is decoded; read from the header before any pixel."""
+    max_decoded_bytes: int = 128 * 2**20
+    """Most memory that one picture's pixels (or a progressive JPEG's coefficients) may take."""
     min_side: int = 8
     """Smallest side accepted, in pixels: keeps tracking pixels out."""
+    max_aspect: float = 10.0
+    """Largest ratio of long to short side: keeps banners and rules out; 0 is no limit."""
+    animation: Animation = "refuse"
+    """What becomes of a file with several frames."""
     background: tuple[int, int, int] = (255, 255, 255)
     """RGB under transparent pixels and in the border."""
 
     def __post_init__(self) -> None:
         require(1 <= self.quality <= 100, f"--decode.quality must be 1–100, got {self.quality}")
+        require(self.min_side >= 1, "--decode.min-side must be at least 1")
+        require(self.max_aspect == 0 or self.max_aspect >= 1, "--decode.max-aspect is 0 or above 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,12 +94,18 @@ class ShardsConfig:
     """Build units one after the other in this process, without Ray."""
     unit_deadline_seconds: float = 3600.0
     """Fetching of one unit; what is not there by then ends as timed_out."""
+    retry: Retry = "none"
+    """transient: fetch again, into new shards, the rows that failed for a passing reason."""
+    metrics_port: int = 0
+    """Serve Prometheus metrics on this port of 127.0.0.1 while the command runs; 0 is off."""
     allow_hosts: tuple[str, ...] = ()
     """HOST or HOST:PORT on loopback or private addresses that may be fetched all the same."""
     fetch: FetchConfig = field(default_factory=FetchConfig)
     """Network manners."""
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     """Pixels."""
+    block: BlockConfig = field(default_factory=BlockConfig)
+    """What must never reach the disk."""
     serve: str | None = None
     """Folder of a small web to serve on loopback while the command runs; made if missing (demo)."""
 

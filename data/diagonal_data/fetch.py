@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from diagonal_data import addresses, robots
-from diagonal_data.config import FetchConfig
+from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.schema import Reason
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})

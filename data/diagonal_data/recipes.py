@@ -11,7 +11,6 @@ from diagonal_data.config import (
     CaptionLength,
     DecodeConfig,
     Duplicates,
-    FetchConfig,
     FiltersConfig,
     HoldOut,
     ImageShape,
@@ -19,6 +18,7 @@ from diagonal_data.config import (
     ShardsConfig,
 )
 from diagonal_data.demo.web import DEFAULT_PORT, hosts_at
+from diagonal_data.fetch_config import FetchConfig
 
 DEMO_WEB = "out/demo/web"
 DEMO_HOSTS = hosts_at(DEFAULT_PORT)

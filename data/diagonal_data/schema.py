@@ -7,6 +7,7 @@ The uid is the join key of everything: resume, dedup, filters and takedown are s
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit, urlunsplit
@@ -28,11 +29,13 @@ CANDIDATE_SCHEMA = pa.schema(
         pa.field("width_hint", pa.int32()),
         pa.field("height_hint", pa.int32()),
         pa.field("licence", pa.string()),
+        pa.field("face_bboxes", pa.list_(pa.list_(pa.float32()))),
     ]
 )
 """`uid`: 32 hex digits; `caption`: cleaned text, `caption_raw` as found; `source`: where in the
-page or list the text stood (`alt`, `figcaption`, `title`,
-`aria-label`, `list`); hints: pixels, as declared."""
+page or list the text stood (`alt`, `figcaption`, `title`, `aria-label`, `list`); hints: pixels, as
+declared; `face_bboxes`: [left, top, right, bottom] of faces to blur, 0–1 of the upright image's
+sides (DataComp's column)."""
 
 ROW_SCHEMA = pa.schema(
     [
@@ -52,24 +55,53 @@ ROW_SCHEMA = pa.schema(
         pa.field("tar_offset", pa.int64()),
         pa.field("tar_bytes", pa.int64()),
         pa.field("robots", pa.string()),
+        pa.field("x_robots_tag", pa.string()),
+        pa.field("tdm_reservation", pa.string()),
+        pa.field("content_usage", pa.string()),
+        pa.field("final_url", pa.string()),
+        pa.field("attempts", pa.int32()),
+        pa.field("image_copyright", pa.string()),
+        pa.field("image_licence_url", pa.string()),
+        pa.field("image_creator", pa.string()),
+        pa.field("image_credit", pa.string()),
+        pa.field("image_data_mining", pa.string()),
     ]
 )
 """`status`: `success` or `failed`; `reason`: a `Reason`, null on success; `sha256`: of the bytes as
 fetched; `phash`: of the pixels as stored; `tar_offset`, `tar_bytes`: the sample's members in the
-shard's tar, headers and padding included; `robots`: `allowed`, `disallowed` or `not_asked`."""
+shard's tar, headers and padding included. The verdicts: `robots` is `allowed`, `disallowed` or
+`not_asked`; `x_robots_tag` and `content_usage` are the headers as sent; `tdm_reservation` is `1`
+or `0` as TDMRep states it, by header or site file. `final_url`: after redirects, null if there were
+none; `attempts`: times the image was asked for, redirects not counted. `image_*`: what XMP and IPTC
+inside the file say of rights; `image_data_mining` is the PLUS code, such as `DMI-PROHIBITED`."""
 
 
 class Reason(StrEnum):
     """Why a candidate became no sample: a closed set, so that the funnel always adds up."""
 
     BAD_URL = "bad_url"
+    SCHEME_REFUSED = "scheme_refused"
+    URL_TOO_LONG = "url_too_long"
+    URL_HAS_CREDENTIALS = "url_has_credentials"
+    BAD_CAPTION = "bad_caption"
+    BLOCKED_URL = "blocked_url"
+    BLOCKED_HOST = "blocked_host"
+    BLOCKED_IMAGE = "blocked_image"
     ADDRESS_REFUSED = "address_refused"
+    CONTACT_MISSING = "contact_missing"
     ROBOTS_DISALLOWED = "robots_disallowed"
+    ROBOTS_UNREACHABLE = "robots_unreachable"
     OPTED_OUT = "opted_out"
+    HOST_OPTED_OUT = "host_opted_out"
+    HOST_UNAVAILABLE = "host_unavailable"
     DNS_FAILED = "dns_failed"
     CONNECT_FAILED = "connect_failed"
     TIMED_OUT = "timed_out"
+    TOO_SLOW = "too_slow"
     TOO_MANY_REDIRECTS = "too_many_redirects"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
     HTTP_CLIENT_ERROR = "http_client_error"
     HTTP_SERVER_ERROR = "http_server_error"
     BODY_TOO_LARGE = "body_too_large"
@@ -80,8 +112,41 @@ class Reason(StrEnum):
     TRUNCATED_IMAGE = "truncated_image"
     TOO_MANY_PIXELS = "too_many_pixels"
     IMAGE_TOO_SMALL = "image_too_small"
+    BANNER = "banner"
     ANIMATED_IMAGE = "animated_image"
+    TRANSPARENT_IMAGE = "transparent_image"
     ENGINE_FAILED = "engine_failed"
+
+
+TRANSIENT = frozenset(
+    {
+        Reason.CONTACT_MISSING,
+        Reason.ROBOTS_UNREACHABLE,
+        Reason.HOST_UNAVAILABLE,
+        Reason.DNS_FAILED,
+        Reason.CONNECT_FAILED,
+        Reason.TIMED_OUT,
+        Reason.TOO_SLOW,
+        Reason.RATE_LIMITED,
+        Reason.HTTP_SERVER_ERROR,
+        Reason.BODY_INCOMPLETE,
+        Reason.ENGINE_FAILED,
+    }
+)
+"""Another day may have another answer: what `shards --retry transient` asks for again."""
+DECODE_REASONS = frozenset(
+    {
+        Reason.NOT_AN_IMAGE,
+        Reason.DECODE_FAILED,
+        Reason.TRUNCATED_IMAGE,
+        Reason.TOO_MANY_PIXELS,
+        Reason.IMAGE_TOO_SMALL,
+        Reason.BANNER,
+        Reason.ANIMATED_IMAGE,
+        Reason.TRANSPARENT_IMAGE,
+    }
+)
+"""Of bytes that arrived whole: img2dataset's `failed_to_resize`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +163,7 @@ class Candidate:
     width_hint: int | None = None
     height_hint: int | None = None
     licence: str | None = None
+    face_bboxes: Sequence[Sequence[float]] | None = None
 
 
 def uid_for(url: str, caption: str) -> str:

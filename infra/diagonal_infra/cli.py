@@ -7,7 +7,7 @@ line is its help text. The flags come from the tree. tyro is used here and nowhe
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -18,6 +18,11 @@ Config = TypeVar("Config")
 logger = logging.getLogger(__name__)
 
 USER_ERROR_EXIT_CODE = 2
+
+
+def also(*flags: str) -> Any:
+    """For `Annotated`: other spellings of a field's flag, for instance without its group."""
+    return tyro.conf.arg(aliases=flags)
 
 
 def parse_recipe(

@@ -11,7 +11,8 @@ import webdataset
 from PIL import Image
 
 from diagonal_data.build_shard import build_shard
-from diagonal_data.config import DecodeConfig, FetchConfig, ShardsConfig
+from diagonal_data.config import DecodeConfig, ShardsConfig
+from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.schema import ROW_SCHEMA, Candidate, candidate_for, candidates_table
 from diagonal_data.tar import parse_sample
 from diagonal_data.units import Unit

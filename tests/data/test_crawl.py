@@ -3,7 +3,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from diagonal_data.config import FetchConfig
 from diagonal_data.crawl import (
     LONGEST_PAGE_BYTES,
     CrawledPage,
@@ -13,6 +12,7 @@ from diagonal_data.crawl import (
     visitable,
 )
 from diagonal_data.fetch import Fetcher
+from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.html import MAX_PAGE_BYTES
 from diagonal_infra.errors import UserError
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from diagonal_data.config import FetchConfig, ShardsConfig
+from diagonal_data.config import ShardsConfig
+from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.outcome import Outcome
 from diagonal_data.schema import Reason, candidate_for
 

@@ -9,8 +9,8 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from diagonal_data.addresses import resolve_result
-from diagonal_data.config import FetchConfig
 from diagonal_data.fetch import Fetcher, Response
+from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.schema import Reason
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 import pytest
 
-from diagonal_data.config import FetchConfig
+from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.robots import is_opt_out, may_fetch, opts_out, parse_robots
 
 # RFC 9309 §5.1, "Simple Example".
