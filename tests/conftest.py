@@ -35,7 +35,8 @@ class SmallWeb:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                web.asked.append(self.path)
+                if not self.path.startswith("/.well-known/"):
+                    web.asked.append(self.path)
                 if self.path in web.held:
                     web.held[self.path].wait(60)
                 page = web.pages.get(self.path, Page(status=404, body=b"no such page"))

@@ -5,20 +5,21 @@ so names are not checked at all: `CheckedResolver` stands between DNS and aiohtt
 what it hands over is what is connected to. Hosts that are written as an address never reach a
 resolver; `literal_refusal` judges them before a request is made. `connect` is the same in one
 blocking call, for clients that are not aiohttp.
+
+Without a contact in the user agent no public address is connected to either: site owners must be
+able to reach those who fetch from them.
 """
 
-import asyncio
 import ipaddress
 import socket
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from diagonal_data.schema import canonical_url
+from diagonal_data.schema import Reason, canonical_url
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -37,11 +38,19 @@ REFUSED_NETWORKS = tuple(
 )
 NAT64_PREFIX = ipaddress.IPv6Network("64:ff9b::/96")
 """Well-known NAT64 prefix (RFC 6052): the last 32 bits are the IPv4 address that is reached."""
-DNS_THREADS = 32
+
+
+MAX_URL_CHARS = 8_000
+"""What RFC 9110 §4.1 recommends to support; longer ones are data in disguise."""
+NO_CONTACT = "a public address is asked only by those who give a contact (--fetch.contact)"
 
 
 class AddressRefusedError(OSError):
     """A host with refused addresses only; an OSError, as aiohttp and urllib expect."""
+
+
+class ContactMissingError(AddressRefusedError):
+    """A public address, and the run tells nobody whom to turn to."""
 
 
 def is_public(address: Address) -> bool:
@@ -68,6 +77,7 @@ def _carried_ipv4(address: Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
+@lru_cache(maxsize=2048)
 def http_url(text: str) -> URL | None:
     """The URL as it will be asked for, or None if it is no http(s) URL.
 
@@ -82,6 +92,22 @@ def http_url(text: str) -> URL | None:
         return None
 
 
+def url_refusal(text: str) -> tuple[Reason, str] | None:
+    """Why a string is not asked for as a URL, before anything is known of its host."""
+    if len(text) > MAX_URL_CHARS:
+        return Reason.URL_TOO_LONG, f"{len(text)} characters, more than {MAX_URL_CHARS}"
+    try:
+        parts = urlsplit(text.strip())
+        if parts.scheme and parts.scheme not in ("http", "https"):
+            return Reason.SCHEME_REFUSED, f"no http(s) URL: {text[:200]}"
+        if parts.username is not None:
+            # Somebody's, and not meant for us; they are not written down here either.
+            return Reason.URL_HAS_CREDENTIALS, f"user name in a URL of {parts.hostname}"
+    except ValueError as error:
+        return Reason.BAD_URL, f"{error}: {text[:200]}"
+    return None if http_url(text) else (Reason.BAD_URL, f"no http(s) URL: {text[:200]}")
+
+
 def is_listed(host: str, port: int, hosts: Collection[str]) -> bool:
     """Whether HOST or HOST:PORT is in `hosts`; an IPv6 host with a port stands in brackets."""
     bracketed = f"[{host}]" if ":" in host else host
@@ -91,7 +117,9 @@ def is_listed(host: str, port: int, hosts: Collection[str]) -> bool:
     )
 
 
-def literal_refusal(host: str, port: int, allow_hosts: Collection[str]) -> str | None:
+def literal_refusal(
+    host: str, port: int, allow_hosts: Collection[str], *, has_contact: bool = True
+) -> AddressRefusedError | None:
     """Why a host that is written as an address is refused; None for names and for good addresses.
 
     Only the usual spellings count as addresses. The others that C libraries accept (2130706433,
@@ -100,10 +128,14 @@ def literal_refusal(host: str, port: int, allow_hosts: Collection[str]) -> str |
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return f"{host} is an unusual spelling of an address" if _is_odd_address(host) else None
-    if is_listed(host, port, allow_hosts) or is_public(address):
+        if _is_odd_address(host):
+            return AddressRefusedError(f"{host} is an unusual spelling of an address")
         return None
-    return f"{host} is not a public address"
+    if is_listed(host, port, allow_hosts):
+        return None
+    if not is_public(address):
+        return AddressRefusedError(f"{host} is not a public address")
+    return None if has_contact else ContactMissingError(f"{host}: {NO_CONTACT}")
 
 
 def _is_odd_address(host: str) -> bool:
@@ -117,55 +149,13 @@ def _is_odd_address(host: str) -> bool:
     return True
 
 
-class SystemDns(AbstractResolver):
-    """getaddrinfo in threads of its own.
-
-    asyncio's default threads are few (cores + 4) and asyncio.run waits for them at the end, so
-    that a handful of dead name servers would hold up every other lookup and the end of a unit.
-    """
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="dns")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The host's addresses, unchecked."""
-        ask = partial(_ask_dns, host, port, family)
-        answers = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        return [resolve_result(host, str(address[0]), port, family) for family, address in answers]
-
-    async def close(self) -> None:
-        """Let the threads end; lookups under way are waited for by the process's exit, not here."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-class CheckedResolver(AbstractResolver):
-    """Answers of `dns` without the addresses that may not be connected to."""
-
-    def __init__(self, dns: AbstractResolver, allow_hosts: Sequence[str]) -> None:
-        self._dns = dns
-        self._allow_hosts = tuple(allow_hosts)
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The host's addresses that may be connected to.
-
-        Raises:
-            AddressRefusedError: there are addresses, and all of them are refused.
-        """
-        answers = await self._dns.resolve(host, port, family)
-        good = _admitted(host, port, [answer["host"] for answer in answers], self._allow_hosts)
-        return [answer for answer in answers if answer["host"] in good]
-
-    async def close(self) -> None:
-        """Close the resolver behind."""
-        await self._dns.close()
-
-
 def connect(
-    host: str, port: int, allow_hosts: Collection[str], timeout_seconds: float
+    host: str,
+    port: int,
+    timeout_seconds: float,
+    *,
+    allow_hosts: Collection[str],
+    has_contact: bool = True,
 ) -> socket.socket:
     """A TCP connection to the first of the host's addresses that is not refused and answers.
 
@@ -173,11 +163,12 @@ def connect(
         AddressRefusedError: all addresses are refused; nothing was sent to them.
         OSError: there is no such name, or no address answers in time.
     """
-    refusal = literal_refusal(host, port, allow_hosts)
-    if refusal:
-        raise AddressRefusedError(refusal)
+    refusal = literal_refusal(host, port, allow_hosts, has_contact=has_contact)
+    if refusal is not None:
+        raise refusal
     answers = _ask_dns(host, port)
-    good = _admitted(host, port, [str(address[0]) for _, address in answers], allow_hosts)
+    found = [str(address[0]) for _, address in answers]
+    good = admitted(host, port, found, allow_hosts, has_contact=has_contact)
     trouble = OSError(f"{host} has no address")
     for family, address in answers:
         if address[0] not in good:
@@ -194,36 +185,33 @@ def connect(
     raise trouble
 
 
-def _admitted(
-    host: str, port: int, found: Sequence[str], allow_hosts: Collection[str]
+def admitted(
+    host: str,
+    port: int,
+    found: Sequence[str],
+    allow_hosts: Collection[str],
+    *,
+    has_contact: bool = True,
 ) -> Collection[str]:
-    """Those of the host's addresses that may be connected to; refused if there are only others."""
+    """Those of the host's addresses that may be connected to.
+
+    Raises:
+        AddressRefusedError: there are addresses, and all of them are refused.
+    """
     if is_listed(host, port, allow_hosts):
         return found
     good = [address for address in found if is_public(ipaddress.ip_address(address))]
     if found and not good:
         raise AddressRefusedError(f"{host} resolves to {', '.join(found)}, not a public address")
+    if good and not has_contact:
+        raise ContactMissingError(f"{host}: {NO_CONTACT}")
     return good
 
 
-def _ask_dns(
-    host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
-) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+def _ask_dns(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
     try:
-        answers = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         # A label over 63 characters fails in the IDNA codec, before DNS is asked.
         raise socket.gaierror(socket.EAI_NONAME, f"no host name: {error}") from error
     return [(family, address) for family, _, _, _, address in answers]
-
-
-def resolve_result(name: str, address: str, port: int, family: int) -> ResolveResult:
-    """One answer in the form aiohttp's connector wants."""
-    return ResolveResult(
-        hostname=name,
-        host=address,
-        port=port,
-        family=family,
-        proto=socket.IPPROTO_TCP,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )

@@ -1,6 +1,6 @@
 """One unit to one shard: the function that Ray runs, or this process with --local.
 
-    unit file → engine → outcomes in candidate order → tar, row table, stats (last: the done mark)
+    unit file → engine → spool → tar in candidate order, row table, stats (last: the done mark)
 
 What it writes appears whole, file by file. The tar depends only on the unit, the settings and what
 the web answers: timings go to the row table and the stats. So while the web stays as it is, running
@@ -10,11 +10,12 @@ it again, or twice at the same time, gives the same tar. The unit file is left t
 import hashlib
 import importlib
 import json
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import IO, Any, cast
+from dataclasses import asdict, replace
+from typing import IO, Any, Self, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,23 +27,24 @@ from diagonal_data.schema import DECODE_REASONS, ROW_SCHEMA, Candidate, candidat
 from diagonal_data.tar import Extent, Sample, TarWriter
 from diagonal_data.units import Unit, read_unit
 from diagonal_infra import run_dir, storage
+from diagonal_infra.shared import Shared
 
 KEY_DIGITS = 4
 
 
-def build_shard(unit: Unit, config: ShardsConfig) -> ShardInfo:
+def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
     """Fetch, decode and write one unit; returns what the manifest keeps of it."""
     started = time.time()
     candidates = candidates_from(read_unit(unit))
     engine = cast(Engine, importlib.import_module(f"diagonal_data.engine_{config.engine}"))
-    outcomes = engine.fetch_and_decode(candidates, config)
-    assert len(outcomes) == len(candidates), (len(outcomes), len(candidates))
     base = storage.join(shards_folder(config.dataset), unit.shard)
-    with storage.write_whole(f"{base}.tar") as file:
-        rows, digest, size = write_samples(file, unit.shard, candidates, outcomes, config)
+    with Spool(len(candidates)) as spool:
+        engine.fetch_and_decode(candidates, config, ledger, spool.add)
+        with storage.write_whole(f"{base}.tar") as file:
+            rows, digest, size = write_samples(file, unit.shard, candidates, spool, config)
     with storage.write_whole(f"{base}.parquet") as file:
         pq.write_table(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), file)
-    reasons = Counter(str(o.reason) for o in outcomes if o.reason is not None)
+    reasons = Counter(row["reason"] for row in rows if row["reason"] is not None)
     info = ShardInfo(
         name=unit.shard,
         candidates=len(candidates),
@@ -55,11 +57,50 @@ def build_shard(unit: Unit, config: ShardsConfig) -> ShardInfo:
     return info
 
 
+class Spool:
+    """Outcomes by index; their images wait in a file without a name, not in memory.
+
+    Images arrive in the order of the web, a tar has the order of its candidates.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._outcomes: list[Outcome | None] = [None] * count
+        self._extents: list[Extent | None] = [None] * count
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        self._file = tempfile.TemporaryFile(prefix="diagonal-")  # closed by __exit__
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, index: int, outcome: Outcome) -> None:
+        """Take the outcome of one candidate."""
+        assert self._outcomes[index] is None, index
+        image = outcome.image
+        if image is not None:
+            self._extents[index] = Extent(offset=self._size, length=len(image.content))
+            self._size += self._file.write(image.content)
+            outcome = replace(outcome, image=replace(image, content=b""))
+        self._outcomes[index] = outcome
+
+    def get(self, index: int) -> Outcome:
+        """The outcome as it was added."""
+        outcome, extent = self._outcomes[index], self._extents[index]
+        assert outcome is not None, index
+        if outcome.image is None or extent is None:
+            return outcome
+        self._file.seek(extent.offset)
+        content = self._file.read(extent.length)
+        return replace(outcome, image=replace(outcome.image, content=content))
+
+
 def write_samples(
     file: IO[bytes],
     shard: str,
     candidates: Sequence[Candidate],
-    outcomes: Sequence[Outcome],
+    spool: Spool,
     config: ShardsConfig,
 ) -> tuple[list[dict[str, Any]], str, int]:
     """Write the tar; returns a row per candidate, the tar's sha256 and its size in bytes."""
@@ -67,7 +108,8 @@ def write_samples(
     writer = TarWriter(cast(IO[bytes], hashing))
     digits = max(KEY_DIGITS, len(str(config.samples_per_shard - 1)))
     rows = []
-    for index, (candidate, outcome) in enumerate(zip(candidates, outcomes, strict=True)):
+    for index, candidate in enumerate(candidates):
+        outcome = spool.get(index)
         key = f"{shard}{index:0{digits}d}"
         extent = None
         if outcome.image is not None:
@@ -118,20 +160,13 @@ def _sample(key: str, candidate: Candidate, outcome: Outcome, extension: str) ->
 
 
 def _row(key: str, candidate: Candidate, outcome: Outcome, extent: Extent | None) -> dict[str, Any]:
-    row = asdict(candidate) | {
-        "key": key,
-        "status": "success" if outcome.image else "failed",
-        "reason": None if outcome.reason is None else str(outcome.reason),
-        "detail": outcome.detail,
-        "http_status": outcome.http_status,
-        "fetch_ms": outcome.fetch_ms,
-        "sha256": outcome.sha256,
-        "robots": outcome.robots,
-    }
-    if outcome.image is not None and extent is not None:
-        facts = asdict(outcome.image)
-        del facts["content"]
-        row |= facts | {"tar_offset": extent.offset, "tar_bytes": extent.length}
+    facts = vars(outcome).copy()
+    image = facts.pop("image")
+    row = vars(candidate) | facts | {"key": key, "status": "success" if image else "failed"}
+    if image is not None and extent is not None:
+        row |= vars(image) | {"tar_offset": extent.offset, "tar_bytes": extent.length}
+        row |= {f"image_{name}": value for name, value in vars(image.rights).items()}
+    # Names that are no columns, such as `content`, fall away with the schema.
     return row
 
 

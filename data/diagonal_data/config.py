@@ -112,6 +112,10 @@ class ShardsConfig:
     def __post_init__(self) -> None:
         require(self.image_size >= 1, f"--image-size must be at least 1, got {self.image_size}")
         require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")
+        require(
+            not (self.block.md5 and self.engine == "img2dataset"),
+            "--block.md5 needs --engine native: img2dataset keeps no body to take the hash of",
+        )
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
 
 

@@ -25,7 +25,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,14 @@ import pyarrow as pa
 from PIL import Image
 
 from diagonal_data import addresses, robots
+from diagonal_data.block_lists import BlockLists, load_block_lists
 from diagonal_data.config import ShardsConfig
 from diagonal_data.decode import StoredImage
 from diagonal_data.fetch import Fetcher
-from diagonal_data.outcome import Outcome
+from diagonal_data.outcome import Deliver, Outcome
 from diagonal_data.phash import phash
 from diagonal_data.schema import Candidate, Reason
+from diagonal_infra.shared import Shared
 
 
 @contextlib.contextmanager
@@ -61,9 +64,14 @@ with _without_torch():
     from img2dataset.downloader import Downloader
     from img2dataset.resizer import Resizer
 
+Connect = Callable[[str, int, float], socket.socket]
 ERROR_PATTERNS = (
+    (re.escape(addresses.NO_CONTACT), Reason.CONTACT_MISSING),
     (r"not a public address|an unusual spelling of an address", Reason.ADDRESS_REFUSED),
-    (r"Redirection to url .* is not allowed|unknown url type", Reason.BAD_URL),
+    (r"Redirection to url .* is not allowed|unknown url type", Reason.SCHEME_REFUSED),
+    (r"HTTP Error (404|410)", Reason.NOT_FOUND),
+    (r"HTTP Error (401|403|451)", Reason.FORBIDDEN),
+    (r"HTTP Error 429", Reason.RATE_LIMITED),
     (r"HTTP Error 4\d\d", Reason.HTTP_CLIENT_ERROR),
     (r"HTTP Error 5\d\d", Reason.HTTP_SERVER_ERROR),
     (r"infinite loop|HTTP Error 30\d", Reason.TOO_MANY_REDIRECTS),
@@ -80,13 +88,27 @@ ERROR_PATTERNS = (
 """Tried in order; the first match decides, `engine_failed` otherwise."""
 
 
-def fetch_and_decode(candidates: Sequence[Candidate], config: ShardsConfig) -> list[Outcome]:
-    """One outcome per candidate, in order; see `outcome.Engine`."""
-    refused = asyncio.run(_refusals([candidate.url for candidate in candidates], config))
-    admitted = [i for i, outcome in enumerate(refused) if outcome is None]
-    records = _download([candidates[i].url for i in admitted], config)
-    outcomes = dict(zip(admitted, (_outcome(record) for record in records), strict=True))
-    return [outcome or outcomes[i] for i, outcome in enumerate(refused)]
+def fetch_and_decode(
+    candidates: Sequence[Candidate], config: ShardsConfig, ledger: Shared, deliver: Deliver
+) -> None:
+    """One outcome per candidate; see `outcome.Engine`."""
+    urls = [candidate.url for candidate in candidates]
+    refused = asyncio.run(_refusals(urls, config, ledger))
+    for index, outcome in enumerate(refused):
+        if outcome is not None:
+            deliver(index, outcome)
+    admitted = [index for index, outcome in enumerate(refused) if outcome is None]
+    records = _download([urls[index] for index in admitted], config)
+    block = load_block_lists(config.block)
+    for index, record in zip(admitted, records, strict=True):
+        deliver(index, _unless_blocked(_outcome(record), block))
+
+
+def _unless_blocked(outcome: Outcome, block: BlockLists) -> Outcome:
+    image, sha256 = outcome.image, outcome.sha256
+    if image is None or not (sha256 in block.sha256 or block.names_picture(image.phash)):
+        return outcome
+    return replace(outcome, image=None, reason=Reason.BLOCKED_IMAGE)
 
 
 def reason_of(message: str) -> Reason:
@@ -100,15 +122,13 @@ def reason_of(message: str) -> Reason:
 class _CheckedConnection(http.client.HTTPConnection):
     """Connects to what our rules admit, whatever the URL or the redirect before it said."""
 
-    def __init__(self, host: str, *, allow_hosts: Collection[str], **kept: Any) -> None:
+    def __init__(self, host: str, *, connect: Connect, **kept: Any) -> None:
         super().__init__(host, **kept)
-        self._allow_hosts = allow_hosts
+        self._connect = connect
 
     def connect(self) -> None:
         assert self.timeout is not None, "img2dataset gives one"
-        self.sock: socket.socket = addresses.connect(
-            self.host, self.port, self._allow_hosts, self.timeout
-        )
+        self.sock: socket.socket = self._connect(self.host, self.port, self.timeout)
 
 
 class _CheckedTlsConnection(_CheckedConnection):
@@ -126,11 +146,11 @@ class _CheckedTlsConnection(_CheckedConnection):
 class _CheckedHandler(urllib.request.AbstractHTTPHandler):
     http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
 
-    def __init__(self, allow_hosts: Collection[str]) -> None:
+    def __init__(self, connect: Connect) -> None:
         super().__init__()
-        self._connection = partial(_CheckedConnection, allow_hosts=allow_hosts)
+        self._connection = partial(_CheckedConnection, connect=connect)
         tls = ssl.create_default_context()
-        self._tls_connection = partial(_CheckedTlsConnection, allow_hosts=allow_hosts, tls=tls)
+        self._tls_connection = partial(_CheckedTlsConnection, connect=connect, tls=tls)
 
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._connection, request)  # pyright: ignore[reportArgumentType]  # called with host and timeout
@@ -139,14 +159,17 @@ class _CheckedHandler(urllib.request.AbstractHTTPHandler):
         return self.do_open(self._tls_connection, request)  # pyright: ignore[reportArgumentType]  # called with host and timeout
 
 
-def checked_opener(allow_hosts: Collection[str]) -> urllib.request.OpenerDirector:
+def checked_opener(
+    allow_hosts: Collection[str], *, has_contact: bool
+) -> urllib.request.OpenerDirector:
     """Opens http(s) URLs and follows redirects; each connection goes to an admitted address.
 
     Built from nothing: the handlers that `build_opener` adds know proxies, file:, ftp: and data:.
     """
+    connect = partial(addresses.connect, allow_hosts=allow_hosts, has_contact=has_contact)
     opener = urllib.request.OpenerDirector()
     for handler in (
-        _CheckedHandler(allow_hosts),
+        _CheckedHandler(connect),
         urllib.request.HTTPRedirectHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
@@ -156,9 +179,12 @@ def checked_opener(allow_hosts: Collection[str]) -> urllib.request.OpenerDirecto
     return opener
 
 
-async def _refusals(urls: Sequence[str], config: ShardsConfig) -> list[Outcome | None]:
+async def _refusals(
+    urls: Sequence[str], config: ShardsConfig, ledger: Shared
+) -> list[Outcome | None]:
     """What our rules refuse before img2dataset is asked; None for an admitted URL."""
-    async with Fetcher(config.fetch, config.allow_hosts) as fetcher:
+    block = load_block_lists(config.block)
+    async with Fetcher(config.fetch, config.allow_hosts, ledger=ledger, block=block) as fetcher:
         verdicts = await asyncio.gather(*map(fetcher.admit, urls))
     return [
         None
@@ -193,7 +219,8 @@ def _download(urls: Sequence[str], config: ShardsConfig) -> list[dict[str, Any]]
             writer.write_table(listed)
         downloader = _downloader(Collector, folder, len(urls), config)
         started = time.monotonic()
-        urllib.request.install_opener(checked_opener(config.allow_hosts))
+        opener = checked_opener(config.allow_hosts, has_contact=bool(config.fetch.contact))
+        urllib.request.install_opener(opener)
         downloader.download_shard((0, str(path)))
         # Not after an error: threads of img2dataset may still be asking then.
         urllib.request.install_opener(urllib.request.build_opener())

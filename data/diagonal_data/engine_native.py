@@ -1,83 +1,222 @@
 """Fetch with our own client and decode with our own rules; the default engine.
 
-One event loop fetches, a few threads decode (the codecs release the interpreter lock). A body is
-held only until its image is decoded: while `max_in_flight` bodies wait for a thread, no further
-fetch is begun. What is not there at the unit's deadline ends as `timed_out`.
+    candidates → one job per URL → a line per host, the longest first → lanes → decode threads
+
+One event loop fetches, a few threads decode (the codecs release the interpreter lock). A lane is
+one request at a time to one host, and a host has as many lanes as slots, so that a slow host with a
+thousand URLs takes a few places and not a thousand. A body is held until its image is decoded, and
+holds its lane with it: when decoding is behind, fetching waits. What is not there at the unit's
+deadline ends as `timed_out`.
 """
 
 import asyncio
 import hashlib
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
 
+import uvloop
+
+from diagonal_data.addresses import http_url
+from diagonal_data.block_lists import BlockLists, load_block_lists
 from diagonal_data.config import ShardsConfig
 from diagonal_data.decode import Refusal, decode_image
-from diagonal_data.fetch import Fetcher, Response
-from diagonal_data.outcome import Outcome
-from diagonal_data.schema import Candidate, Reason
+from diagonal_data.fetch import Fetcher
+from diagonal_data.host_ledger import limits_of
+from diagonal_data.outcome import Deliver, Outcome
+from diagonal_data.response import Response
+from diagonal_data.schema import Candidate, Reason, canonical_url
+from diagonal_data.site_rules import WebCache
+from diagonal_infra.shared import Shared
 
 DECODE_THREADS = 2
-AT_WORK = 4
-"""Candidates at work per request in flight: those that stand in line for a slow host must not take
-every place."""
+LANES = 4
+"""Lanes at work per request in flight: many wait for the rate of their host."""
+BACKLOG = 64
+"""Bodies that may wait for a decode thread before fetching pauses."""
+MOST_CAPTION_CHARS = 100_000
 
 
-def fetch_and_decode(candidates: Sequence[Candidate], config: ShardsConfig) -> list[Outcome]:
-    """One outcome per candidate, in order; see `outcome.Engine`."""
-    return asyncio.run(_fetch_and_decode(candidates, config))
+@dataclass
+class _Job:
+    """One image to fetch and the candidates that want it."""
+
+    url: str
+    face_bboxes: Sequence[Sequence[float]] | None
+    indices: list[int] = field(default_factory=list)
 
 
-async def _fetch_and_decode(candidates: Sequence[Candidate], config: ShardsConfig) -> list[Outcome]:
+def fetch_and_decode(
+    candidates: Sequence[Candidate], config: ShardsConfig, ledger: Shared, deliver: Deliver
+) -> None:
+    """One outcome per candidate; see `outcome.Engine`."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_fetch_and_decode(candidates, config, ledger, deliver))
+
+
+async def _fetch_and_decode(
+    candidates: Sequence[Candidate], config: ShardsConfig, ledger: Shared, deliver: Deliver
+) -> None:
+    block = load_block_lists(config.block)
+    lines = lines_of(candidates, deliver)
     with ThreadPoolExecutor(DECODE_THREADS) as threads:
-        async with Fetcher(config.fetch, config.allow_hosts) as fetcher:
-            work = _UnitWork(config, fetcher, threads)
-            return list(await asyncio.gather(*map(work.outcome_of, candidates)))
+        async with Fetcher(
+            config.fetch,
+            config.allow_hosts,
+            ledger=ledger,
+            cache=_cache_of(ledger.name),
+            block=block,
+        ) as fetcher:
+            work = _UnitWork(config, fetcher, threads, block, deliver)
+            async with asyncio.TaskGroup() as group:
+                for host, line in lines:
+                    lanes = min(len(line), limits_of(host, config.fetch).slots)
+                    for _ in range(lanes):
+                        group.create_task(work.run_lane(line))
+
+
+@lru_cache(maxsize=1)
+def _cache_of(run: str) -> WebCache:
+    """What this process knows of the web; its units of one run share it."""
+    return WebCache()
+
+
+def lines_of(candidates: Sequence[Candidate], deliver: Deliver) -> list[tuple[str, deque[_Job]]]:
+    """Jobs by host, the longest line first; candidates with unusable captions are delivered.
+
+    A URL that several candidates name is fetched once.
+    """
+    jobs: dict[Any, _Job] = {}
+    for index, candidate in enumerate(candidates):
+        trouble = caption_trouble(candidate.caption)
+        if trouble:
+            deliver(index, Outcome(reason=Reason.BAD_CAPTION, detail=trouble))
+            continue
+        url, faces = canonical_url(candidate.url), candidate.face_bboxes
+        job = jobs.setdefault((url, str(faces)), _Job(candidate.url, faces))
+        job.indices.append(index)
+    lines: dict[str, deque[_Job]] = defaultdict(deque)
+    for job in jobs.values():
+        url = http_url(job.url)
+        lines[(url and url.raw_host) or ""].append(job)
+    return sorted(lines.items(), key=lambda item: -len(item[1]))
+
+
+def caption_trouble(caption: str) -> str | None:
+    """Why a caption is of no use to any tokenizer, or None."""
+    if not caption.strip():
+        return "empty"
+    if "\0" in caption:
+        return "contains NUL"
+    if len(caption) > MOST_CAPTION_CHARS:
+        return f"{len(caption)} characters, more than {MOST_CAPTION_CHARS}"
+    return None
 
 
 class _UnitWork:
-    """What the candidates of one unit share: places, the decode queue, the deadline."""
+    """What the lanes of one unit share: places, decode threads, the deadline."""
 
-    def __init__(self, config: ShardsConfig, fetcher: Fetcher, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        config: ShardsConfig,
+        fetcher: Fetcher,
+        threads: ThreadPoolExecutor,
+        block: BlockLists,
+        deliver: Deliver,
+    ) -> None:
         self._config = config
         self._fetcher = fetcher
         self._threads = threads
+        self._deliver = deliver
+        self._decode = partial(_decode, config=config, block=block)
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + config.unit_deadline_seconds
-        self._places = asyncio.Semaphore(AT_WORK * config.fetch.max_in_flight)
+        self._lanes = asyncio.Semaphore(LANES * config.fetch.max_in_flight)
         self._bodies = 0
-        self._room = asyncio.Condition()
+        self._room = asyncio.Event()
+        self._room.set()
 
-    async def outcome_of(self, candidate: Candidate) -> Outcome:
-        """Fetch and decode one candidate."""
-        async with self._places:
-            async with self._room:
-                await self._room.wait_for(lambda: self._bodies < self._config.fetch.max_in_flight)
-            try:
-                async with asyncio.timeout_at(self._deadline):
-                    response = await self._fetcher.get(candidate.url)
-            except TimeoutError:
-                return Outcome(reason=Reason.TIMED_OUT, detail="deadline of the unit")
-            self._bodies += 1
-            try:
-                decode = partial(_decode, response, self._config)
-                return await self._loop.run_in_executor(self._threads, decode)
-            finally:
-                async with self._room:
-                    self._bodies -= 1
-                    self._room.notify_all()
+    async def run_lane(self, line: deque[_Job]) -> None:
+        """Work off jobs of one host until its line is empty."""
+        async with self._lanes:
+            while line:
+                await self._room.wait()
+                if not line:
+                    return
+                job = line.popleft()
+                outcome = await self._outcome_of(job)
+                for index in job.indices:
+                    self._deliver(index, outcome)
+
+    async def _outcome_of(self, job: _Job) -> Outcome:
+        try:
+            async with (
+                asyncio.timeout_at(self._deadline),
+                self._fetcher.open(job.url) as response,
+            ):
+                if response.body is None:
+                    facts = _facts(response)
+                    return Outcome(reason=response.reason, detail=response.detail, **facts)
+                return await self._decoded(response, job.face_bboxes)
+        except TimeoutError:
+            return Outcome(reason=Reason.TIMED_OUT, detail="deadline of the unit")
+
+    async def _decoded(
+        self, response: Response, face_bboxes: Sequence[Sequence[float]] | None
+    ) -> Outcome:
+        """Decode in a thread; lanes begin no request while too many bodies wait for one."""
+        self._bodies += 1
+        if self._bodies >= BACKLOG:
+            self._room.clear()
+        try:
+            decode = partial(self._decode, response, face_bboxes)
+            return await self._loop.run_in_executor(self._threads, decode)
+        finally:
+            self._bodies -= 1
+            if self._bodies < BACKLOG:
+                self._room.set()
 
 
-def _decode(response: Response, config: ShardsConfig) -> Outcome:
-    facts = {
+def _facts(response: Response) -> dict[str, Any]:
+    return {
         "http_status": response.http_status,
         "fetch_ms": response.fetch_ms,
         "robots": response.robots,
+        "x_robots_tag": response.x_robots_tag,
+        "tdm_reservation": response.tdm_reservation,
+        "content_usage": response.content_usage,
+        "final_url": response.final_url if response.final_url != response.url else None,
+        "attempts": response.attempts,
     }
-    if response.body is None:
-        return Outcome(reason=response.reason, detail=response.detail, **facts)
-    facts["sha256"] = hashlib.sha256(response.body).hexdigest()
-    decoded = decode_image(response.body, config.image_size, config.decode)
+
+
+def _decode(
+    response: Response,
+    face_bboxes: Sequence[Sequence[float]] | None,
+    *,
+    config: ShardsConfig,
+    block: BlockLists,
+) -> Outcome:
+    body = response.body
+    assert body is not None
+    facts: dict[str, Any] = _facts(response) | {"sha256": hashlib.sha256(body).hexdigest()}
+    listed = block.names_body(body, facts["sha256"])
+    if listed:
+        return _blocked(facts, listed)
+    decoded = decode_image(body, config.image_size, config.decode, face_bboxes)
     if isinstance(decoded, Refusal):
         return Outcome(reason=decoded.reason, detail=decoded.detail, **facts)
+    if block.names_picture(decoded.phash):
+        return _blocked(facts, "phash")
+    mining = decoded.rights.data_mining or ""
+    if config.fetch.respect_opt_out and mining.startswith("DMI-PROHIBITED"):
+        return Outcome(reason=Reason.OPTED_OUT, detail=f"XMP: {mining}", **facts)
     return Outcome(image=decoded, **facts)
+
+
+def _blocked(facts: dict[str, Any], kind: str) -> Outcome:
+    detail = f"on the block list of {kind} hashes"
+    return Outcome(reason=Reason.BLOCKED_IMAGE, detail=detail, **facts)

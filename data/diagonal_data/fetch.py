@@ -1,82 +1,59 @@
 """URLs to bytes or a reason: polite, bounded, and never raising for what the web does.
 
-One URL is one or more hops (redirects), and every hop passes the same checks in this order:
+An attempt is one or more hops (redirects), and every hop passes the same checks in this order:
 
-    http(s) URL?  →  host listed, address literal public?  →  robots.txt of its origin  →  slot of
-    its host, then a slot of all  →  DNS answers public? (addresses.py)  →  status  →  opt-out
-    header  →  body up to max_bytes
+    http(s) URL?  →  on a block list?  →  address literal public?  →  robots.txt and tdmrep.json of
+    its origin  →  slot of its host, then a slot of all  →  DNS answers public? (dns.py)  →  status
+    →  opt-out header  →  body within its bounds (http_client.py)
 
-The total deadline counts the time inside slots, so a URL does not time out for standing in line.
+The deadline of an attempt counts the time inside requests, so a URL does not time out for standing
+in line. No connection, a timeout, 429 and 5xx are tried again, later.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import contextlib
+import random
+import resource
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Self
-from urllib.parse import urljoin
 
-import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.resolver import AsyncResolver
 from yarl import URL
 
-from diagonal_data import addresses, robots
+from diagonal_data import addresses, opt_outs, retry_after, robots, site_rules
+from diagonal_data.block_lists import BlockLists
+from diagonal_data.dns import CachedDns, CheckedResolver
 from diagonal_data.fetch_config import FetchConfig
+from diagonal_data.host_ledger import HostLedger
+from diagonal_data.host_slots import HostClosedError, HostSlots
+from diagonal_data.http_client import Answer, HttpClient
+from diagonal_data.response import Response, after_hop, after_verdict
 from diagonal_data.schema import Reason
+from diagonal_data.site_rules import SiteRules, WebCache
+from diagonal_infra.shared import Here, Shared
 
-REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
-CHUNK_BYTES = 64 * 2**10
-DNS_CACHE_SECONDS = 300
-# A robots.txt that cannot be had for these reasons says that the page cannot be had either, which
-# tells more than "disallowed".
-HOST_TROUBLES = frozenset(
-    {Reason.DNS_FAILED, Reason.CONNECT_FAILED, Reason.TIMED_OUT, Reason.ADDRESS_REFUSED}
+RETRIED = frozenset(
+    {Reason.CONNECT_FAILED, Reason.TIMED_OUT, Reason.RATE_LIMITED, Reason.HTTP_SERVER_ERROR}
 )
-# A robots.txt that is missing (RFC 9309 §2.3.1.3), redirected too often (§2.3.1.2) or empty.
-NO_ROBOTS = frozenset({Reason.HTTP_CLIENT_ERROR, Reason.TOO_MANY_REDIRECTS, Reason.EMPTY_BODY})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Response:
-    """What became of one URL: a body, or a reason; exactly one of the two is None."""
-
-    url: str
-    final_url: str
-    """The last URL of the redirects."""
-    http_status: int | None
-    body: bytes | None
-    headers: Mapping[str, str]
-    """Of the last answer; names in lower case, repeated ones joined by a comma."""
-    reason: Reason | None
-    detail: str | None
-    robots: str
-    """`allowed`, `disallowed` or `not_asked`."""
-    fetch_ms: int
-    """Time inside requests, without waiting for slots and robots.txt."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Hop:
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    reason: Reason | None = None
-    detail: str | None = None
-    location: str | None = None
-    robots: str = "not_asked"
-    seconds: float = 0.0
+HOST_FAILURES = RETRIED - {Reason.RATE_LIMITED} | {Reason.TOO_SLOW}
+"""What makes a host count as failing."""
+TDMREP_MAX_BYTES = 2**20
+MOST_SOCKETS = 16_384
 
 
 class Fetcher:
-    """One HTTP session with its limits, name cache and robots.txt rules.
-
-    Rules are kept until the session closes; RFC 9309 §2.4 allows 24 hours.
-    """
+    """One HTTP session with its limits, and the rules of the sites it visits."""
 
     def __init__(
         self,
         config: FetchConfig,
         allow_hosts: Sequence[str] = (),
         *,
+        ledger: Shared | None = None,
+        cache: WebCache | None = None,
+        block: BlockLists | None = None,
         only_hosts: Sequence[str] | None = None,
         dns: AbstractResolver | None = None,
     ) -> None:
@@ -85,6 +62,9 @@ class Fetcher:
         Args:
             config: manners and bounds.
             allow_hosts: HOST or HOST:PORT that may be visited on private addresses.
+            ledger: the host ledger of the run; one of its own if None.
+            cache: names and site rules known to this process; one of its own if None.
+            block: what must not be asked for.
             only_hosts: if given, no other host is visited, not even by a redirect.
             dns: asked for addresses in place of the system; its answers are checked all the same.
         """
@@ -92,189 +72,212 @@ class Fetcher:
         self._allow_hosts = tuple(allow_hosts)
         self._only_hosts = only_hosts
         self._dns = dns
-        self._slots = asyncio.Semaphore(config.max_in_flight)
-        self._host_slots: dict[str, asyncio.Semaphore] = {}
-        self._robots: dict[str, asyncio.Task[robots.RobotsRules | Response]] = {}
+        self._block = block
+        self._cache = cache or WebCache()
+        self._ledger = ledger or Here(HostLedger(config))
+        self._in_flight = asyncio.Semaphore(config.max_in_flight)
+        self._loading: dict[str, asyncio.Task[SiteRules]] = {}
 
     async def __aenter__(self) -> Self:
-        self._resolver = addresses.CheckedResolver(
-            self._dns or addresses.SystemDns(), self._allow_hosts
-        )
-        connector = aiohttp.TCPConnector(
-            resolver=self._resolver, limit=0, ttl_dns_cache=DNS_CACHE_SECONDS
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": self._config.user_agent},
-            # The total is kept by `_request`: aiohttp's would not span redirects.
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._config.connect_timeout_seconds),
-            trust_env=False,
-        )
+        _allow_many_sockets()
+        timeout, has_contact = self._config.connect_timeout_seconds, bool(self._config.contact)
+        dns = CachedDns(self._dns or AsyncResolver(), self._cache.names, timeout)
+        self._resolver = CheckedResolver(dns, self._allow_hosts, has_contact=has_contact)
+        async with contextlib.AsyncExitStack() as opened:
+            opened.push_async_callback(self._resolver.close)
+            self._client = await opened.enter_async_context(
+                HttpClient(self._config, self._resolver)
+            )
+            self._slots = await opened.enter_async_context(HostSlots(self._ledger, self._config))
+            opened.push_async_callback(self._stop_loading)
+            self._opened = opened.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._robots.values():
-            task.cancel()
-        await asyncio.gather(*self._robots.values(), return_exceptions=True)
-        await self._session.close()
-        await self._resolver.close()
+        await self._opened.aclose()
 
     async def admit(self, url: str) -> Response | None:
         """Why the URL may not be asked for, or None if it may: for clients other than this one.
 
         Of a host's name only the addresses that its robots.txt came from have been judged.
         """
-        hop = await self._refusal(url, for_robots=False)
-        return None if hop is None else _response(url, url, hop, 0.0)
+        response = Response(url=url, final_url=url)
+        refused = await self._refusal(response, for_rules=False)
+        return refused if refused.reason else None
 
     async def get(self, url: str) -> Response:
         """The body, or why there is none; raises for nothing that a server can do."""
-        return await self._follow(url, for_robots=False)
+        async with self.open(url) as response:
+            return response
 
-    async def _follow(self, url: str, *, for_robots: bool) -> Response:
-        target, seconds, hop = url, 0.0, _Hop()
-        for _ in range(self._config.max_redirects + 1):
-            budget = self._config.timeout_seconds - seconds
-            hop = await self._hop(target, budget, for_robots=for_robots)
-            seconds += hop.seconds
-            if hop.location is None:
-                return _response(url, target, hop, seconds)
-            target = hop.location
-        detail = f"more than {self._config.max_redirects} redirects"
-        hop = replace(hop, reason=Reason.TOO_MANY_REDIRECTS, detail=detail)
-        return _response(url, target, hop, seconds)
+    @contextlib.asynccontextmanager
+    async def open(self, url: str, *, for_rules: bool = False) -> AsyncIterator[Response]:
+        """`get`, for bodies that are large together: the block holds the memory of this one."""
+        attempts, milliseconds = 0, 0
+        while True:
+            async with contextlib.AsyncExitStack() as room:
+                response = await self._follow(url, room, for_rules=for_rules)
+                asked = response.attempts > 0
+                attempts += asked
+                milliseconds += response.fetch_ms
+                wait = self._wait_before(attempts, response) if asked else None
+                if wait is None:
+                    yield replace(response, attempts=attempts, fetch_ms=milliseconds)
+                    return
+            await asyncio.sleep(wait)
 
-    async def _hop(self, target: str, budget: float, *, for_robots: bool) -> _Hop:
-        refusal = await self._refusal(target, for_robots=for_robots)
-        url = addresses.http_url(target)
-        if refusal is not None or url is None:
-            return refusal or _Hop(reason=Reason.BAD_URL)
-        hop = await self._request(url, budget, for_robots=for_robots)
-        asked = self._config.respect_robots and not for_robots
-        return replace(hop, robots="allowed") if asked else hop
-
-    async def _refusal(self, target: str, *, for_robots: bool) -> _Hop | None:
-        """What the rules say against a hop before it is asked for."""
-        url = addresses.http_url(target)
-        if url is None:
-            return _Hop(reason=Reason.BAD_URL, detail=f"no http(s) URL: {target[:200]}")
-        host, port = url.raw_host or "", url.port or 0
-        refusal = addresses.literal_refusal(host, port, self._allow_hosts)
-        if self._only_hosts is not None and not addresses.is_listed(host, port, self._only_hosts):
-            refusal = f"{host} is not among the hosts to visit"
-        if refusal:
-            return _Hop(reason=Reason.ADDRESS_REFUSED, detail=refusal)
-        if for_robots or not self._config.respect_robots:
+    def _wait_before(self, attempts: int, response: Response) -> float | None:
+        """Seconds until the next attempt, or None if there is none."""
+        config = self._config
+        # An odd 3xx counts as a server's error, but it would be as odd the next time.
+        passing = response.http_status is None or response.http_status >= 429
+        if response.reason not in RETRIED or not passing or attempts > config.retries:
             return None
+        if response.retry_after_seconds is not None:
+            # The host's slots keep the time; see `_note`.
+            return 0.0 if response.retry_after_seconds <= config.max_retry_after_seconds else None
+        return config.retry_seconds * 2 ** (attempts - 1) * random.uniform(0.5, 1.5)
+
+    async def _follow(
+        self, url: str, room: contextlib.AsyncExitStack, *, for_rules: bool
+    ) -> Response:
+        """One attempt."""
+        response = Response(url=url, final_url=url)
+        for _ in range(self._config.max_redirects + 1):
+            response = await self._refusal(response, for_rules=for_rules)
+            if response.reason is not None:
+                return response
+            response, location = await self._hop(response, room, for_rules=for_rules)
+            if location is None:
+                return response
+            response = replace(response, final_url=location)
+        detail = f"more than {self._config.max_redirects} redirects"
+        return replace(response, reason=Reason.TOO_MANY_REDIRECTS, detail=detail)
+
+    async def _hop(
+        self, response: Response, room: contextlib.AsyncExitStack, *, for_rules: bool
+    ) -> tuple[Response, str | None]:
+        url = addresses.http_url(response.final_url)
+        assert url is not None
+        host = url.raw_host or ""
+        try:
+            # The host's slot first: else the line for one slow host would fill all slots.
+            async with self._slots.slot(host), self._in_flight:
+                answer = await self._client.ask(
+                    url,
+                    budget=self._config.timeout_seconds - response.fetch_ms / 1000,
+                    max_bytes=self._max_bytes(url, for_rules=for_rules),
+                    stop=lambda head: None if for_rules else self._opt_out(head),
+                    room=room,
+                )
+        except HostClosedError as closed:
+            return replace(response, reason=closed.reason, detail=closed.detail), None
+        retry_after_seconds = retry_after.seconds_of(answer.headers.get("retry-after", ""))
+        self._note(host, answer, retry_after_seconds)
+        taken_in = after_hop(response, answer, for_rules=for_rules)
+        return replace(taken_in, retry_after_seconds=retry_after_seconds), answer.location
+
+    def _max_bytes(self, url: URL, *, for_rules: bool) -> int:
+        if not for_rules:
+            return self._config.max_bytes
+        return robots.ROBOTS_MAX_BYTES if url.path == "/robots.txt" else TDMREP_MAX_BYTES
+
+    def _opt_out(self, head: Answer) -> Answer | None:
+        """The head with a reason if a header opts out, so that the body is not even read."""
+        agent = self._config.robots_agent
+        said = opt_outs.opt_out_in_headers(head.headers, head.x_robots_tags, agent)
+        if said is None or not self._config.respect_opt_out:
+            return None
+        return replace(head, reason=Reason.OPTED_OUT, detail=said)
+
+    def _note(self, host: str, answer: Answer, retry_after_seconds: float | None) -> None:
+        failed = answer.reason in HOST_FAILURES
+        pause = 0.0
+        if answer.status in (429, 503) and retry_after_seconds is not None:
+            pause = min(retry_after_seconds, self._config.max_retry_after_seconds)
+        self._slots.note(
+            host,
+            succeeded=not failed and answer.status is not None,
+            failed=failed,
+            opted_out=answer.reason is Reason.OPTED_OUT,
+            pause_seconds=pause,
+        )
+
+    async def _refusal(self, response: Response, *, for_rules: bool) -> Response:
+        """The response with the reason if the rules speak against its next hop."""
+        target = response.final_url
+        refused = addresses.url_refusal(target) or self._refused_place(target)
+        if refused is not None:
+            return replace(response, reason=refused[0], detail=refused[1])
+        url = addresses.http_url(target)
+        config = self._config
+        if for_rules or url is None or not (config.respect_robots or config.respect_tdmrep):
+            return response
         rules = await self._rules_of(url)
-        if isinstance(rules, Response):
-            return _unreachable_robots(rules)
-        if not robots.may_fetch(rules, str(url)):
-            reason = Reason.ROBOTS_DISALLOWED
-            return _Hop(reason=reason, detail="robots.txt", robots="disallowed")
+        verdict = rules.verdict(
+            str(url), asked_robots=config.respect_robots, respect_opt_out=config.respect_opt_out
+        )
+        return after_verdict(response, verdict)
+
+    def _refused_place(self, target: str) -> tuple[Reason, str] | None:
+        """Why the host of a good URL is not visited."""
+        url = addresses.http_url(target)
+        assert url is not None
+        host, port = url.raw_host or "", url.port or 0
+        if self._block is not None and self._block.names_url(target):
+            return Reason.BLOCKED_URL, "on the block list of URLs"
+        if self._block is not None and self._block.names_host(host):
+            return Reason.BLOCKED_HOST, f"{host} is on the block list of hosts"
+        has_contact = bool(self._config.contact)
+        refusal = addresses.literal_refusal(host, port, self._allow_hosts, has_contact=has_contact)
+        if refusal is not None:
+            missing = isinstance(refusal, addresses.ContactMissingError)
+            return Reason.CONTACT_MISSING if missing else Reason.ADDRESS_REFUSED, str(refusal)
+        if self._only_hosts is not None and not addresses.is_listed(host, port, self._only_hosts):
+            return Reason.ADDRESS_REFUSED, f"{host} is not among the hosts to visit"
         return None
 
-    async def _rules_of(self, url: URL) -> robots.RobotsRules | Response:
-        """The rules of the URL's origin, or the failed request if they could not be had."""
+    async def _rules_of(self, url: URL) -> SiteRules:
         origin = str(url.origin())
-        if origin not in self._robots:
-            self._robots[origin] = asyncio.create_task(self._load_rules(origin))
-        # Shielded: others may wait for the same file when this URL is given up.
-        return await asyncio.shield(self._robots[origin])
+        known = self._cache.rules_of(origin)
+        if known is not None:
+            return known
+        if origin not in self._loading:
+            self._loading[origin] = asyncio.create_task(self._load_rules(origin))
+        # Shielded: others may wait for the same files when this URL is given up.
+        rules = await asyncio.shield(self._loading[origin])
+        self._loading.pop(origin, None)
+        return rules
 
-    async def _load_rules(self, origin: str) -> robots.RobotsRules | Response:
-        response = await self._follow(f"{origin}/robots.txt", for_robots=True)
-        if response.body is not None:
-            text = response.body.decode("utf-8", "replace")
-            return robots.parse_robots(text, self._config.robots_agent)
-        return robots.ALLOW_ALL if response.reason in NO_ROBOTS else response
+    async def _load_rules(self, origin: str) -> SiteRules:
+        rules = SiteRules()
+        if self._config.respect_robots:
+            async with self.open(f"{origin}/robots.txt", for_rules=True) as answer:
+                rules = self._parsed(answer)
+        if self._config.respect_tdmrep and rules.failure is None:
+            async with self.open(f"{origin}/.well-known/tdmrep.json", for_rules=True) as answer:
+                tdmrep = opt_outs.parse_tdmrep(answer.body) if answer.body else ()
+                rules = replace(rules, tdmrep=tdmrep)
+        self._cache.keep_rules(origin, rules)
+        return rules
 
-    async def _request(self, url: URL, budget: float, *, for_robots: bool) -> _Hop:
-        loop = asyncio.get_running_loop()
-        own_slots = asyncio.Semaphore(self._config.max_per_host)
-        host_slots = self._host_slots.setdefault(url.raw_host or "", own_slots)
-        # The host's slot first: in the other order the line for one slow host would fill all slots.
-        async with host_slots, self._slots:
-            started = loop.time()
-            try:
-                async with asyncio.timeout(budget):
-                    hop = await self._exchange(url, for_robots=for_robots)
-            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-                reason, detail = trouble_of(error)
-                hop = _Hop(reason=reason, detail=detail)
-            return replace(hop, seconds=loop.time() - started)
+    def _parsed(self, answer: Response) -> SiteRules:
+        if answer.body is not None:
+            text = answer.body.decode("utf-8", "replace")
+            return SiteRules(robots_txt=robots.parse_robots(text, self._config.robots_agent))
+        if answer.reason in site_rules.NO_ROBOTS:
+            return SiteRules()
+        return SiteRules(failure=answer.reason, failure_detail=answer.detail or "")
 
-    async def _exchange(self, url: URL, *, for_robots: bool) -> _Hop:
-        async with self._session.get(url, allow_redirects=False) as answer:
-            headers = {
-                name.lower(): ", ".join(answer.headers.getall(name)) for name in answer.headers
-            }
-            hop = _Hop(status=answer.status, headers=headers)
-            if answer.status in REDIRECT_STATUSES and "location" in headers:
-                return replace(hop, location=urljoin(str(url), answer.headers["location"]))
-            if not 200 <= answer.status < 300:
-                client_error = 400 <= answer.status < 500
-                reason = Reason.HTTP_CLIENT_ERROR if client_error else Reason.HTTP_SERVER_ERROR
-                return replace(hop, reason=reason, detail=f"status {answer.status}")
-            tags = answer.headers.getall("X-Robots-Tag", [])
-            opted_out = robots.opts_out(tags, self._config.robots_agent)
-            if opted_out and self._config.respect_opt_out and not for_robots:
-                detail = f"X-Robots-Tag: {', '.join(tags)[:200]}"
-                return replace(hop, reason=Reason.OPTED_OUT, detail=detail)
-            limit = robots.ROBOTS_MAX_BYTES if for_robots else self._config.max_bytes
-            body, is_whole = await _read_body(answer, limit)
-            if not is_whole and not for_robots:
-                detail = f"more than {limit} bytes"
-                return replace(hop, reason=Reason.BODY_TOO_LARGE, detail=detail)
-            if not body:
-                return replace(hop, reason=Reason.EMPTY_BODY)
-            return replace(hop, body=body)
+    async def _stop_loading(self) -> None:
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
 
 
-def trouble_of(error: Exception) -> tuple[Reason, str]:
-    """The reason for an exception of a request; what is no usable answer is `connect_failed`."""
-    detail = f"{type(error).__name__}: {error}"[:300]
-    if isinstance(error, TimeoutError):
-        return Reason.TIMED_OUT, detail
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        refused = isinstance(error.os_error, addresses.AddressRefusedError)
-        return (Reason.ADDRESS_REFUSED if refused else Reason.DNS_FAILED), str(error.os_error)[:300]
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return Reason.BODY_INCOMPLETE, detail
-    # aiohttp's InvalidURL is a ValueError too.
-    is_bad_url = isinstance(error, ValueError)
-    return (Reason.BAD_URL if is_bad_url else Reason.CONNECT_FAILED), detail
-
-
-async def _read_body(answer: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
-    """At most `limit` bytes, unpacked, and whether that is all of the body."""
-    chunks, size = [], 0
-    async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            return b"".join(chunks)[:limit], False
-    return b"".join(chunks), True
-
-
-def _unreachable_robots(failed: Response) -> _Hop:
-    """Unreachable means disallowed (RFC 9309 §2.3.1.4)."""
-    is_host_trouble = failed.reason in HOST_TROUBLES
-    reason = failed.reason if is_host_trouble else Reason.ROBOTS_DISALLOWED
-    detail = f"robots.txt: {failed.reason} {failed.detail or ''}".strip()
-    return _Hop(reason=reason, detail=detail, robots="disallowed")
-
-
-def _response(url: str, final_url: str, hop: _Hop, seconds: float) -> Response:
-    return Response(
-        url=url,
-        final_url=final_url,
-        http_status=hop.status,
-        body=hop.body,
-        headers=hop.headers,
-        reason=hop.reason,
-        detail=hop.detail,
-        robots=hop.robots,
-        fetch_ms=round(seconds * 1000),
-    )
+def _allow_many_sockets() -> None:
+    """Hundreds of requests, and connections kept alive beside them, pass the usual 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_SOCKETS if hard == resource.RLIM_INFINITY else min(hard, MOST_SOCKETS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,17 +1,21 @@
 """What an engine says of one candidate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from diagonal_data.config import ShardsConfig
 from diagonal_data.decode import StoredImage
 from diagonal_data.schema import Candidate, Reason
+from diagonal_infra.shared import Shared
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """An image to store, or a reason; exactly one of `image` and `reason` is set."""
+    """An image to store, or a reason; exactly one of `image` and `reason` is set.
+
+    The other fields are the row table's columns of the same names.
+    """
 
     image: StoredImage | None = None
     reason: Reason | None = None
@@ -20,16 +24,36 @@ class Outcome:
     fetch_ms: int | None = None
     sha256: str | None = None
     robots: str = "not_asked"
+    x_robots_tag: str | None = None
+    tdm_reservation: str | None = None
+    content_usage: str | None = None
+    final_url: str | None = None
+    attempts: int | None = None
 
     def __post_init__(self) -> None:
         assert (self.image is None) != (self.reason is None), self
+
+
+Deliver = Callable[[int, Outcome], None]
+"""Takes the outcome of the candidate with that index, as soon as it is known."""
 
 
 class Engine(Protocol):
     """A module that fetches and decodes; see engine_native and engine_img2dataset."""
 
     def fetch_and_decode(
-        self, candidates: Sequence[Candidate], config: ShardsConfig
-    ) -> list[Outcome]:
-        """One outcome per candidate, in order; a bad web never raises."""
+        self,
+        candidates: Sequence[Candidate],
+        config: ShardsConfig,
+        ledger: Shared,
+        deliver: Deliver,
+    ) -> None:
+        """Deliver exactly one outcome per candidate, in any order; a bad web never raises.
+
+        Args:
+            candidates: of one unit.
+            config: of the command.
+            ledger: the run's `HostLedger`.
+            deliver: is called from this thread.
+        """
         ...

@@ -1,4 +1,5 @@
-"""What a site asks of robots: robots.txt (RFC 9309) and X-Robots-Tag opt-outs. Pure functions.
+"""What a site asks of robots: robots.txt (RFC 9309), with the `Content-Usage` lines that the IETF's
+AI preferences draft adds (draft-ietf-aipref-attach), and X-Robots-Tag. Pure functions.
 
 urllib.robotparser is not used: it takes the first rule that matches where RFC 9309 §2.2.2 wants the
 longest, and it knows neither `*` nor `$`.
@@ -21,9 +22,12 @@ PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 @dataclass(frozen=True)
 class RobotsRules:
-    """The rules of one robots.txt that concern us, as (allow, pattern), normalised."""
+    """What of one robots.txt concerns us; patterns are normalised."""
 
     rules: tuple[tuple[bool, str], ...] = ()
+    """(allow, pattern)"""
+    no_training: tuple[tuple[bool, str], ...] = ()
+    """(train-ai is n, pattern)"""
 
 
 ALLOW_ALL = RobotsRules()
@@ -31,8 +35,8 @@ ALLOW_ALL = RobotsRules()
 
 def parse_robots(text: str, agent: str) -> RobotsRules:
     """The rules of all groups that name the product token `agent`, or else of the `*` groups."""
-    ours: list[tuple[bool, str]] = []
-    everyones: list[tuple[bool, str]] = []
+    ours: list[tuple[str, str]] = []
+    everyones: list[tuple[str, str]] = []
     named = False
     agents: set[str] = set()
     agents_open = False
@@ -42,26 +46,43 @@ def parse_robots(text: str, agent: str) -> RobotsRules:
             agents = (agents if agents_open else set()) | {_product_token(value)}
             agents_open = True
             named = named or agent.lower() in agents
-        elif key in ("allow", "disallow"):
+        elif key in ("allow", "disallow", "content-usage"):
             agents_open = False
-            rule = (key == "allow", _normal_pattern(value))
             if value and agent.lower() in agents:
-                ours.append(rule)
+                ours.append((key, value))
             if value and "*" in agents:
-                everyones.append(rule)
-    return RobotsRules(tuple(ours if named else everyones))
+                everyones.append((key, value))
+    lines = ours if named else everyones
+    rules = [(key == "allow", normal_pattern(v)) for key, v in lines if key != "content-usage"]
+    usages = [_usage(value) for key, value in lines if key == "content-usage"]
+    return RobotsRules(tuple(rules), tuple(usage for usage in usages if usage is not None))
 
 
 def may_fetch(rules: RobotsRules, url: str) -> bool:
     """Whether the rules let `url` be fetched: the longest match decides, `allow` wins a tie."""
+    return urlsplit(url).path == "/robots.txt" or longest_match(rules.rules, url) is not False
+
+
+def denies_training(usage: str) -> bool:
+    """Whether a Content-Usage value (an RFC 9651 dictionary) says `train-ai=n`."""
+    for item in usage.lower().split(","):
+        name, _, value = item.partition("=")
+        if name.strip() == "train-ai" and value.partition(";")[0].strip() == "n":
+            return True
+    return False
+
+
+def longest_match(rules: Iterable[tuple[bool, str]], url: str) -> bool | None:
+    """The verdict of the longest pattern that matches the URL's path and query; True wins a tie.
+
+    None if no pattern matches.
+    """
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if path == "/robots.txt":
-        return True
     # In a path `*` and `$` are plain characters, which patterns spell %2A and %24.
     path = _normal(path).replace("*", "%2A").replace("$", "%24")
-    matching = [(len(pattern), allow) for allow, pattern in rules.rules if _matches(pattern, path)]
-    return max(matching, default=(0, True))[1]
+    matching = [(len(pattern), verdict) for verdict, pattern in rules if _matches(pattern, path)]
+    return max(matching, default=(0, None))[1]
 
 
 def opts_out(header_values: Iterable[str], agent: str) -> bool:
@@ -87,6 +108,13 @@ def is_opt_out(directives: Collection[str]) -> bool:
     return any(directive.strip().lower() in OPT_OUT_DIRECTIVES for directive in directives)
 
 
+def _usage(value: str) -> tuple[bool, str] | None:
+    """`/path train-ai=n` or `train-ai=n`; None for what says nothing of training."""
+    path, _, usage = value.partition(" ") if value.startswith("/") else ("/", "", value)
+    speaks = "train-ai" in usage.lower()
+    return (denies_training(usage), normal_pattern(path)) if speaks else None
+
+
 def _lines(text: str) -> Iterable[tuple[str, str]]:
     for line in re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff")):
         key, colon, value = line.partition("#")[0].partition(":")
@@ -102,7 +130,8 @@ def _product_token(value: str) -> str:
     return token[0].lower() if token else ""
 
 
-def _normal_pattern(value: str) -> str:
+def normal_pattern(value: str) -> str:
+    """A path pattern in the one spelling that `longest_match` compares."""
     pattern = _normal(value)
     anchored = pattern.endswith("$")
     return pattern.removesuffix("$").replace("$", "%24") + ("$" if anchored else "")

@@ -14,6 +14,7 @@ from diagonal_data.build_shard import build_shard
 from diagonal_data.config import ShardsConfig
 from diagonal_data.demo.server import demo_web
 from diagonal_data.funnel import Funnel
+from diagonal_data.host_ledger import HostLedger
 from diagonal_data.manifest import Manifest, open_manifest, settings_of, shards_folder
 from diagonal_data.recipes import SHARDS
 from diagonal_data.units import Unit, check_candidates, write_units
@@ -58,6 +59,7 @@ def _build(units: list[Unit], manifest: Manifest, config: ShardsConfig) -> None:
     finished = ray_cluster.map_unordered(
         partial(build_shard, config=config),
         units,
+        shared=partial(HostLedger, config.fetch),
         workers=config.workers,
         local=config.local,
         # The engine ends by itself; this is for workers that hang or are gone.

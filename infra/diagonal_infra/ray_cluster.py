@@ -12,15 +12,19 @@ Start drivers with `.venv/bin/python`: under `uv run` Ray rebuilds the environme
 import logging
 import os
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from diagonal_infra.errors import UnitError
+from diagonal_infra.shared import Here, Shared
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,6 +68,30 @@ def start(num_cpus: int) -> Iterator[None]:
         ray.shutdown()
 
 
+class OnRay:
+    """A `Shared` object in an actor; this handle travels to the workers."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        # On the driver's node, whose loss ends the run anyway. Started anew if it dies, and then
+        # without what it knew: its object must be able to learn that from those who call.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
+        self.name = uuid.uuid4().hex
+        self._actor: Any = ray.remote(**options)(_Holder).remote(make)
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Send the call to the actor and wait for its result."""
+        return await self._actor.call.remote(method, *arguments)
+
+
+class _Holder:
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._target = make()
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        return getattr(self._target, method)(*arguments)
+
+
 @dataclass
 class _Try:
     """A submitted unit: which, how often before, and since when."""
@@ -74,9 +102,10 @@ class _Try:
 
 
 def map_unordered(
-    function: Callable[[Item], Result],
+    function: Callable[[Item, Shared], Result],
     items: Sequence[Item],
     *,
+    shared: Callable[[], object] = object,
     workers: int,
     local: bool,
     deadline_seconds: float,
@@ -85,6 +114,8 @@ def map_unordered(
 
     Args:
         function: importable on the workers; idempotent; small arguments and results.
+        items: what to call it with.
+        shared: makes the object whose handle every call gets as its second argument.
         workers: units at a time.
         local: run in this process, one after the other, without Ray.
         deadline_seconds: a unit running longer is cancelled and submitted again.
@@ -94,10 +125,12 @@ def map_unordered(
     """
     failed: list[Item] = []
     if local:
-        yield from _map_here(function, items, failed)
+        handle = Here(shared())
+        yield from _map_here(partial(_call, function, handle), items, failed)
     elif items:
         with start(workers):
-            yield from _map_on_ray(function, items, workers, deadline_seconds, failed)
+            call = partial(_call, function, OnRay(shared))
+            yield from _map_on_ray(call, items, workers, deadline_seconds, failed)
     if failed:
         raise UnitError(
             f"{len(failed)} of {len(items)} units failed {ATTEMPTS} times, first {failed[0]}; "
@@ -128,7 +161,7 @@ def _map_on_ray(
     deadline_seconds: float,
     failed: list[Item],
 ) -> Iterator[tuple[Item, Result]]:
-    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS, scheduling_strategy="SPREAD")(_call)
+    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS, scheduling_strategy="SPREAD")(_apply)
     waiting = deque(_Try(item, 1, 0.0) for item in items)
     running: dict[Any, _Try] = {}
     while waiting or running:
@@ -153,7 +186,11 @@ def _map_on_ray(
             _try_again(unit, waiting, failed)
 
 
-def _call(function: Callable[[Item], Result], item: Item) -> Result:
+def _call(function: Callable[[Item, Shared], Result], handle: Shared, item: Item) -> Result:
+    return function(item, handle)
+
+
+def _apply(function: Callable[[Item], Result], item: Item) -> Result:
     """Ray takes functions only; this one takes partials along."""
     return function(item)
 

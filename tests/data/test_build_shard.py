@@ -13,9 +13,11 @@ from PIL import Image
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import DecodeConfig, ShardsConfig
 from diagonal_data.fetch_config import FetchConfig
+from diagonal_data.host_ledger import HostLedger
 from diagonal_data.schema import ROW_SCHEMA, Candidate, candidate_for, candidates_table
 from diagonal_data.tar import parse_sample
 from diagonal_data.units import Unit
+from diagonal_infra.shared import Here
 
 ENGINES = ["native", "img2dataset"]
 pytestmark = [
@@ -38,7 +40,7 @@ def build(folder: Path, candidates: list[Candidate], engine: str, host: str, **c
         fetch=FetchConfig(timeout_seconds=5.0),
         **changes,
     )
-    info = build_shard(unit, config)
+    info = build_shard(unit, Here(HostLedger(config.fetch)), config)
     rows = pq.read_table(folder / "shards" / "00000007.parquet")
     return info, rows, folder / "shards" / "00000007.tar"
 
@@ -66,13 +68,13 @@ def candidates(small_web, make_jpeg, make_picture, encode_picture) -> list[Candi
 
 REASONS = {
     "first": None,
-    "absent": "http_client_error",
+    "absent": "not_found",
     "broken server": "http_server_error",
     "a page": "not_an_image",
     "a pixel": "image_too_small",
     "opted out": "opted_out",
     "disallowed": "robots_disallowed",
-    "a file": "bad_url",
+    "a file": "scheme_refused",
     "private": "address_refused",
     "moved": None,
     "last": None,

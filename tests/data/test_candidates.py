@@ -224,5 +224,5 @@ def test_a_crawl_gives_candidates_and_counts_its_pages(
         "duplicates": 1,
         "empty_captions": 1,
         "rows_without_url": 0,
-        "pages": {"read": 1, "http_client_error": 1},
+        "pages": {"read": 1, "not_found": 1},
     }

@@ -44,7 +44,7 @@ def test_max_pages_counts_failed_ones_too(server: "HostileServer") -> None:
     server.put_page("/", '<a href="/lost">l</a><a href="/a">a</a><a href="/b">b</a>')
     server.put_page("/a", "end")
     found = pages(server, max_pages=3)
-    assert [page.outcome for page in found] == ["read", "http_client_error", "read"]
+    assert [page.outcome for page in found] == ["read", "not_found", "read"]
 
 
 def test_a_pair_becomes_a_candidate_with_all_that_is_known(server: "HostileServer") -> None:

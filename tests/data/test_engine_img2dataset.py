@@ -14,8 +14,10 @@ from PIL import Image
 
 from diagonal_data.config import ShardsConfig
 from diagonal_data.fetch_config import FetchConfig
+from diagonal_data.host_ledger import HostLedger
 from diagonal_data.outcome import Outcome
 from diagonal_data.schema import Reason, candidate_for
+from diagonal_infra.shared import Here
 
 if TYPE_CHECKING:
     from conftest import HostileServer
@@ -39,8 +41,10 @@ def outcome_of(url: str, *allow_hosts: str) -> Outcome:
     )
     # Here and not above, where the filter of warnings does not reach.
     engine = importlib.import_module("diagonal_data.engine_img2dataset")
-    (outcome,) = engine.fetch_and_decode([candidate_for(url, "fox")], config)
-    return outcome
+    outcomes: dict[int, Outcome] = {}
+    ledger = Here(HostLedger(config.fetch))
+    engine.fetch_and_decode([candidate_for(url, "fox")], config, ledger, outcomes.__setitem__)
+    return outcomes[0]
 
 
 def moved(server: "HostileServer", location: str) -> str:
@@ -56,9 +60,9 @@ def moved(server: "HostileServer", location: str) -> str:
         ("http://[::ffff:10.0.0.5]/", Reason.ADDRESS_REFUSED),
         ("http://2130706433/", Reason.ADDRESS_REFUSED),
         ("//127.0.0.1:9/", Reason.ADDRESS_REFUSED),
-        ("file:///etc/hostname", Reason.BAD_URL),
-        ("data:image/png,x", Reason.BAD_URL),
-        ("ftp://127.0.0.1/x.png", Reason.BAD_URL),
+        ("file:///etc/hostname", Reason.SCHEME_REFUSED),
+        ("data:image/png,x", Reason.SCHEME_REFUSED),
+        ("ftp://127.0.0.1/x.png", Reason.SCHEME_REFUSED),
     ],
 )
 def test_a_redirect_to_what_our_rules_refuse_is_not_followed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from diagonal_data.addresses import resolve_result
+from diagonal_data.dns import resolve_result
 from diagonal_data.fetch import Fetcher, Response
 from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.schema import Reason
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from conftest import HostileServer
 
 QUICK = FetchConfig(
-    timeout_seconds=0.3, connect_timeout_seconds=0.3, max_bytes=1_000, max_redirects=3
+    timeout_seconds=0.3,
+    connect_timeout_seconds=0.3,
+    max_bytes=1_000,
+    max_redirects=3,
+    retries=0,
+    respect_tdmrep=False,
+    contact="https://example.org/bot",
 )
 PATIENT = replace(QUICK, timeout_seconds=10.0, connect_timeout_seconds=10.0)
 LOOPBACK = ("127.0.0.1",)
@@ -69,7 +75,7 @@ def test_a_good_answer_is_a_body_with_its_headers(server: "HostileServer") -> No
     assert (response.body, response.reason, response.robots) == (b"hello", None, "allowed")
     assert response.headers["content-type"] == "image/png"
     assert response.headers["x-two"] == "1, 2"
-    assert "User-Agent: diagonal/0.1" in server.heads["/a"]
+    assert "User-Agent: diagonal/0.1 (+https://example.org/bot)\r\n" in server.heads["/a"]
 
 
 def test_a_packed_body_is_bounded_by_its_size_unpacked(server: "HostileServer") -> None:
@@ -84,8 +90,13 @@ def test_a_packed_body_is_bounded_by_its_size_unpacked(server: "HostileServer") 
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
-        ("404 Not Found", Reason.HTTP_CLIENT_ERROR),
-        ("429 Too Many Requests", Reason.HTTP_CLIENT_ERROR),
+        ("404 Not Found", Reason.NOT_FOUND),
+        ("410 Gone", Reason.NOT_FOUND),
+        ("401 Who", Reason.FORBIDDEN),
+        ("403 No", Reason.FORBIDDEN),
+        ("451 Legal", Reason.FORBIDDEN),
+        ("429 Too Many Requests", Reason.RATE_LIMITED),
+        ("418 Teapot", Reason.HTTP_CLIENT_ERROR),
         ("500 Oops", Reason.HTTP_SERVER_ERROR),
         ("503 Busy", Reason.HTTP_SERVER_ERROR),
         ("302 Found", Reason.HTTP_SERVER_ERROR),
@@ -99,14 +110,21 @@ def test_statuses_without_a_body_for_us(
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "reason"),
     [
-        *("", "no url", "ftp://x.test/a", "file:///etc/passwd", "http://", "http://["),
-        *("http://x.test:0/", "http://x.test:99999/", "data:image/png;base64,AA", "http:///a"),
+        *((url, Reason.BAD_URL) for url in ("", "no url", "http://", "http://[", "http:///a")),
+        *((url, Reason.BAD_URL) for url in ("http://x.test:0/", "http://x.test:99999/")),
+        ("ftp://x.test/a", Reason.SCHEME_REFUSED),
+        ("file:///etc/passwd", Reason.SCHEME_REFUSED),
+        ("data:image/png;base64,AA", Reason.SCHEME_REFUSED),
+        ("http://me:secret@x.test/", Reason.URL_HAS_CREDENTIALS),
+        ("http://x.test/" + "a" * 60_000, Reason.URL_TOO_LONG),
     ],
 )
-def test_what_is_no_http_url_is_a_bad_url(url: str) -> None:
-    assert fetch(url).reason is Reason.BAD_URL
+def test_what_is_no_url_for_us_is_not_asked_for(url: str, reason: Reason) -> None:
+    response = fetch(url)
+    assert (response.reason, response.attempts) == (reason, 0)
+    assert "secret" not in (response.detail or "")
 
 
 @pytest.mark.parametrize(
@@ -189,8 +207,9 @@ def test_a_redirect_loop_ends(server: "HostileServer") -> None:
         ("http://2130706433/", Reason.ADDRESS_REFUSED),
         ("http://0x7f.1/", Reason.ADDRESS_REFUSED),
         ("//localhost/", Reason.ADDRESS_REFUSED),
-        ("file:///etc/passwd", Reason.BAD_URL),
-        ("gopher://127.0.0.1/", Reason.BAD_URL),
+        ("file:///etc/passwd", Reason.SCHEME_REFUSED),
+        ("gopher://127.0.0.1/", Reason.SCHEME_REFUSED),
+        ("http://me:you@127.0.0.1/", Reason.URL_HAS_CREDENTIALS),
         ("http://[", Reason.BAD_URL),
         ("/private/a", Reason.ROBOTS_DISALLOWED),
     ],
@@ -245,7 +264,7 @@ def test_robots_txt_is_asked_once_per_origin_and_obeyed(server: "HostileServer")
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [("404 Not Found", None), ("403 No", None), ("503 Busy", Reason.ROBOTS_DISALLOWED)],
+    [("404 Not Found", None), ("403 No", None), ("503 Busy", Reason.ROBOTS_UNREACHABLE)],
 )
 def test_a_missing_robots_txt_allows_and_a_failing_one_disallows(
     server: "HostileServer", status: str, reason: Reason | None

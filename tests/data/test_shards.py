@@ -54,7 +54,7 @@ def tars(dataset: Path) -> dict[str, bytes]:
 def test_the_dataset_folder_is_whole(tmp_path: Path, web) -> None:
     write_candidates(tmp_path, web, [*range(COUNT), 99])
     funnel = build_dataset(config_for(tmp_path, web))
-    assert (funnel.input, funnel.kept, funnel.reasons) == (25, 24, {"http_client_error": 1})
+    assert (funnel.input, funnel.kept, funnel.reasons) == (25, 24, {"not_found": 1})
     manifest = read_manifest(str(tmp_path / "d"))
     assert [shard["name"] for shard in manifest["shards"]] == [f"{i:08d}" for i in range(7)]
     assert sum(shard["samples"] for shard in manifest["shards"]) == 24

@@ -7,6 +7,7 @@ import pytest
 
 from diagonal_infra import ray_cluster
 from diagonal_infra.errors import UnitError
+from diagonal_infra.shared import Shared
 
 MODES = [pytest.param(True, id="local"), pytest.param(False, id="ray", marks=pytest.mark.ray)]
 
@@ -22,7 +23,7 @@ def run(function, items: list, local: bool, deadline_seconds: float = 60.0) -> d
 @pytest.mark.parametrize("local", MODES)
 def test_failing_units_are_tried_again_and_the_others_finish(tmp_path: Path, local: bool) -> None:
     # One Ray runtime for all cases: starting it costs seconds.
-    def square(name: str) -> str:
+    def square(name: str, _: Shared) -> str:
         tries = tmp_path / name
         with tries.open("a") as file:
             file.write(".")
@@ -48,7 +49,7 @@ def test_failing_units_are_tried_again_and_the_others_finish(tmp_path: Path, loc
 
 @pytest.mark.ray
 def test_a_unit_past_its_deadline_is_started_again(tmp_path: Path) -> None:
-    def hang_once(name: str) -> str:
+    def hang_once(name: str, _: Shared) -> str:
         first = tmp_path / name
         if not first.exists():
             first.touch()
@@ -59,4 +60,4 @@ def test_a_unit_past_its_deadline_is_started_again(tmp_path: Path) -> None:
 
 
 def test_no_units_start_no_ray() -> None:
-    assert run(str, [], local=False) == {}
+    assert run(lambda item, _: item, [], local=False) == {}

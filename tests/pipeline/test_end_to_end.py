@@ -101,7 +101,7 @@ def test_every_fault_of_the_web_ends_as_a_counted_reason(dataset: Path) -> None:
     funnel = json.loads((dataset / "dataset/filters/demo/funnel.json").read_text())
     assert funnel["input"] == funnel["kept"] + sum(funnel["reasons"].values())
     expected = {
-        "http_client_error",
+        "not_found",
         "http_server_error",
         "not_an_image",
         "opted_out",

@@ -107,7 +107,7 @@ def failed_row(name: str) -> dict[str, Any]:
     """A candidate that became no sample."""
     url = f"http://127.0.0.1/{name}/missing.png"
     known = {"uid": uid_for(url, "x"), "url": url, "caption": "x"}
-    return {**known, "status": "failed", "reason": "http_client_error"}
+    return {**known, "status": "failed", "reason": "not_found"}
 
 
 def keep_path(folder: Path, name: str) -> str:

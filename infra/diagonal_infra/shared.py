@@ -1,0 +1,29 @@
+"""One object that all workers of a run talk to: in this process, or as a Ray actor.
+
+`ray_cluster.map_unordered` makes the one or the other; the workers see no difference.
+"""
+
+import uuid
+from typing import Any, Protocol
+
+
+class Shared(Protocol):
+    """A handle on the object; copies of a handle share its `name`, and no others do."""
+
+    name: str
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """The result of the object's method; one call at a time, in any order."""
+        ...
+
+
+class Here:
+    """The object is in this process."""
+
+    def __init__(self, target: object) -> None:
+        self.name = uuid.uuid4().hex
+        self._target = target
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Call it."""
+        return getattr(self._target, method)(*arguments)
