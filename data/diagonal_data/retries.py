@@ -61,8 +61,12 @@ def _transient_rows(manifest: Manifest) -> Iterator[pa.Table]:
     """Shard by shard; a uid that an old dataset may hold twice is listed once."""
     listed = UidSet()
     transient = pa.chunked_array([[str(reason) for reason in TRANSIENT]])
-    columns = [name for name in RETRY_SCHEMA.names if name != "previous_reason"]
-    for _, table in stream_rows(manifest.dataset, [*columns, "reason"], manifest.shards):
+    columns = [*CANDIDATE_SCHEMA.names, "reason"]
+    # Retry shards are needed too: they tell which rows of the others are superseded.
+    shards = {
+        n: i for n, i in manifest.shards.items() if i.retry_pass or TRANSIENT & i.reasons.keys()
+    }
+    for _, table in stream_rows(manifest.dataset, columns, shards):
         rows = table.filter(pa.array(is_listed(table["reason"], transient)))
         rows = rows.filter(pa.array(listed.add(packed_uids(rows["uid"]))))
         if rows.num_rows:

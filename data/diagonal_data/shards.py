@@ -55,7 +55,7 @@ def build_dataset(config: ShardsConfig) -> Funnel:
         UnitError: some shards failed after all attempts; the others are finished.
     """
     candidates = check_candidates(config.candidates)
-    _require_contact(config, candidates)
+    require_contact(config, candidates)
     storage.check_writable(config.dataset)
     retry = config.retry == "transient"
     with storage.sole_writer(config.dataset), shard_metrics(config.metrics_port) as metrics:
@@ -75,7 +75,7 @@ def build_dataset(config: ShardsConfig) -> Funnel:
         return manifest.funnel()
 
 
-def _require_contact(config: ShardsConfig, candidates: list[str]) -> None:
+def require_contact(config: ShardsConfig, candidates: list[str]) -> None:
     """Refuse to set out into the web unnamed; single hosts of a mixed list the fetcher refuses.
 
     Raises:
