@@ -157,21 +157,26 @@ def read_manifest(dataset: str) -> dict[str, Any]:
     return json.loads(storage.read_bytes(path))
 
 
-def read_shards(dataset: str) -> dict[str, ShardInfo]:
-    """The shards in manifest.json by name, in order.
+def shard_passes(dataset: str) -> dict[str, int]:
+    """Retry pass of each finished shard by its name, in order; 0 is a first fetch.
 
     Raises:
         UserError: no dataset, or one without a finished shard.
     """
-    shards = {info.name: info for info in map(_info_from, read_manifest(dataset)["shards"])}
-    if not shards:
+    passes = {s["name"]: s.get("retry_pass", 0) for s in read_manifest(dataset)["shards"]}
+    if not passes:
         raise UserError(f"no shards found in {dataset!r}; build them with 'make shards'")
-    return shards
+    return passes
 
 
 def shard_names(dataset: str) -> list[str]:
-    """Names of the finished shards, in order; raises as `read_shards`."""
-    return list(read_shards(dataset))
+    """Names of the finished shards, in order; raises as `shard_passes`."""
+    return list(shard_passes(dataset))
+
+
+def passes_of(shards: Iterable[ShardInfo]) -> dict[str, int]:
+    """`shard_passes` of shards at hand."""
+    return {info.name: info.retry_pass for info in shards}
 
 
 def _info_from(stats: Mapping[str, Any]) -> ShardInfo:

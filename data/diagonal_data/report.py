@@ -16,7 +16,7 @@ from rich.table import Table
 
 from diagonal_data.config import ReportConfig
 from diagonal_data.funnel import Funnel
-from diagonal_data.manifest import ShardInfo, finished_shards, funnel_of, read_manifest
+from diagonal_data.manifest import ShardInfo, finished_shards, funnel_of, passes_of, read_manifest
 from diagonal_data.recipes import REPORT
 from diagonal_data.rows import host_of, stream_rows
 from diagonal_data.schema import Reason
@@ -65,7 +65,7 @@ def main(config: ReportConfig) -> None:
 def host_funnels(dataset: str, shards: Mapping[str, ShardInfo]) -> list[HostFunnel]:
     """Every host with its counts, those with the most rows first; one shard in memory at a time."""
     counts: Counter[tuple[str, str | None]] = Counter()
-    for _, table in stream_rows(dataset, COLUMNS, shards):
+    for _, table in stream_rows(dataset, COLUMNS, passes_of(shards.values())):
         hosts = map(host_of, table["url"].to_pylist())
         counts.update(zip(hosts, table["reason"].to_pylist(), strict=True))
     by_host: dict[str, HostFunnel] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from diagonal_data.manifest import Manifest
+from diagonal_data.manifest import Manifest, passes_of
 from diagonal_data.rows import is_listed, stream_rows
 from diagonal_data.schema import CANDIDATE_SCHEMA, TRANSIENT
 from diagonal_data.uid_set import UidSet, packed_uids
@@ -63,10 +63,8 @@ def _transient_rows(manifest: Manifest) -> Iterator[pa.Table]:
     transient = pa.chunked_array([[str(reason) for reason in TRANSIENT]])
     columns = [*CANDIDATE_SCHEMA.names, "reason"]
     # Retry shards are needed too: they tell which rows of the others are superseded.
-    shards = {
-        n: i for n, i in manifest.shards.items() if i.retry_pass or TRANSIENT & i.reasons.keys()
-    }
-    for _, table in stream_rows(manifest.dataset, columns, shards):
+    infos = [i for i in manifest.shards.values() if i.retry_pass or TRANSIENT & i.reasons.keys()]
+    for _, table in stream_rows(manifest.dataset, columns, passes_of(infos)):
         rows = table.filter(pa.array(is_listed(table["reason"], transient)))
         rows = rows.filter(pa.array(listed.add(packed_uids(rows["uid"]))))
         if rows.num_rows:

@@ -3,7 +3,7 @@
     add(batch) ─► sort the batch, look it up in every array, append what is new as one more array
                   arrays of like size are merged, so there are only about log2(n / batch) of them
 
-A Python set of the same strings takes eight times as much; see docs/decisions/0002.
+A Python set of the same strings takes 129 bytes each; see docs/decisions/0002.
 """
 
 import numpy as np
