@@ -7,16 +7,14 @@ are skipped, so the same command finishes a killed run, and a grown candidates f
 `--retry transient` asks again, into new shards, for what failed for a passing reason.
 """
 
-import ipaddress
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from diagonal_data.addresses import http_url, is_listed
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import ShardsConfig
+from diagonal_data.contact import require_contact
 from diagonal_data.demo.server import demo_web
 from diagonal_data.funnel import Funnel
 from diagonal_data.manifest import (
@@ -28,10 +26,10 @@ from diagonal_data.manifest import (
 )
 from diagonal_data.metrics import ShardMetrics, shard_metrics
 from diagonal_data.recipes import SHARDS
-from diagonal_data.units import Unit, check_candidates, first_urls, write_units
+from diagonal_data.units import Unit, check_candidates, write_units
 from diagonal_infra import log, ray_cluster, storage
 from diagonal_infra.cli import run_command
-from diagonal_infra.errors import UnitError, UserError
+from diagonal_infra.errors import UnitError
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +60,9 @@ def build_dataset(config: ShardsConfig) -> Funnel:
         manifest = open_manifest(config.dataset, settings_of(config), config)
         storage.delete_partials(shards_folder(config.dataset))
         units = write_units(manifest, candidates, config.samples_per_shard, retry=retry)
-        logger.info("shards finished=%d to_build=%d", len(manifest.shards), len(units))
         again = [unit for unit in units if unit.retry_pass]
+        counts = len(manifest.shards), len(units), len(again)
+        logger.info("shards finished=%d to_build=%d of_retry=%d", *counts)
         if retry and not again:
             logger.info("nothing to retry dataset=%s", config.dataset)
         # Retries last: as long as they are not done, their list is open, and a run that is killed
@@ -73,31 +72,6 @@ def build_dataset(config: ShardsConfig) -> Funnel:
                 with demo_web(config.serve):
                     _build(part, manifest, config, metrics)
         return manifest.funnel()
-
-
-def require_contact(config: ShardsConfig, candidates: list[str]) -> None:
-    """Refuse to set out into the web unnamed; single hosts of a mixed list the fetcher refuses.
-
-    Raises:
-        UserError: no contact, and no candidate on loopback or an allowed host among the first.
-    """
-    if config.fetch.contact:
-        return
-    urls = filter(None, map(http_url, first_urls(candidates)))
-    if not any(_is_near(url.raw_host or "", url.port or 0, config.allow_hosts) for url in urls):
-        raise UserError(
-            f"the candidates {config.candidates!r} are on other people's servers; give a page or "
-            "an address where their owners reach you with --fetch.contact"
-        )
-
-
-def _is_near(host: str, port: int, allow_hosts: Sequence[str]) -> bool:
-    if host == "localhost" or is_listed(host, port, allow_hosts):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _build(
