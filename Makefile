@@ -12,7 +12,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock format check test test-all bench clean \
-	candidates shards scores filters reshard train eval explore launch demo
+	candidates shards retry report scores filters reshard train eval explore launch demo
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ candidates: .venv/ready ## Web pages or URL lists -> candidates/*.parquet
 
 shards: .venv/ready ## Candidates -> dataset folder of tar shards (on Ray; ARGS=--local without)
 	$(RUN) diagonal_data.shards $(RECIPE) $(ARGS)
+
+retry: .venv/ready ## Fetch again, into new shards, what failed for a passing reason
+	$(RUN) diagonal_data.shards $(RECIPE) --retry transient $(ARGS)
+
+report: .venv/ready ## What became of a dataset's candidates, by reason and host (RECIPE=funnel)
+	$(RUN) diagonal_data.report $(RECIPE) $(ARGS)
 
 scores: .venv/ready ## Dataset x model -> score columns and embeddings
 	$(RUN) diagonal_eval.scores $(RECIPE) $(ARGS)

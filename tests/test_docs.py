@@ -14,7 +14,8 @@ from diagonal_infra.launch import MODULES
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BY_MODULE = {module: name for name, module in MODULES.items()} | {
-    "diagonal_eval.explore": "explore"
+    "diagonal_eval.explore": "explore",
+    "diagonal_data.report": "report",
 }
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 

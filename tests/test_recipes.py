@@ -15,6 +15,7 @@ from diagonal_train import recipes as train_recipes
 COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
     "candidates": data_recipes.CANDIDATES,
     "shards": data_recipes.SHARDS,
+    "report": data_recipes.REPORT,
     "filters": data_recipes.FILTERS,
     "reshard": data_recipes.RESHARD,
     "train": train_recipes.TRAIN,

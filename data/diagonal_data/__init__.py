@@ -8,12 +8,15 @@ candidates   command: pages or URL lists → candidates/*.parquet
   html         image–text pairs of one page
   robots, addresses   what a site asks for; which addresses may be connected to
 shards       command: candidates → dataset folder
-  units        the plan: which candidates go into which shard
+  units        the plan: which candidates go into which shard;  uid_set  the uids it knows
+  retries      what a retry asks again;  metrics  Prometheus counters of a build
+  contact      who does the asking must be known
   build_shard  one unit to one shard: policy, engine, tar, row table
   engine_native, engine_img2dataset   two ways to fetch and decode behind one function
   outcome                             what an engine says of one candidate
   fetch, decode, phash                network; pixels; perceptual hash
   tar, manifest, funnel, rows         bytes; finished shards; counts; reading row tables
+report       command: dataset → what became of its candidates, by reason and host
 filters      command: row tables + recipe → keep list, funnel, report
 reshard      command: dataset + keep list → smaller dataset, byte copies
 demo         real drawings served as a small web on loopback

@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import STATS_SUFFIX, ShardInfo, shards_folder
 from diagonal_data.outcome import Engine, Outcome
-from diagonal_data.schema import DECODE_REASONS, ROW_SCHEMA, Candidate, candidates_from
+from diagonal_data.rows import host_of
+from diagonal_data.schema import DECODE_REASONS, ROW_SCHEMA, Candidate, Reason, candidates_from
 from diagonal_data.tar import Extent, Sample, TarWriter
-from diagonal_data.units import Unit, read_unit
+from diagonal_data.units import Unit, read_unit, retried_reasons
 from diagonal_infra import run_dir, storage
 from diagonal_infra.shared import Shared
 
@@ -45,6 +46,9 @@ def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
     with storage.write_whole(f"{base}.parquet") as file:
         pq.write_table(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), file)
     reasons = Counter(row["reason"] for row in rows if row["reason"] is not None)
+    opt_outs = Counter(
+        host_of(row["url"]) for row in rows if row["reason"] == Reason.OPTED_OUT and row["attempts"]
+    )
     info = ShardInfo(
         name=unit.shard,
         candidates=len(candidates),
@@ -52,6 +56,9 @@ def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
         bytes=size,
         sha256=digest,
         reasons=dict(sorted(reasons.items())),
+        retry_pass=unit.retry_pass,
+        retried=retried_reasons(unit),
+        opt_outs=dict(sorted(opt_outs.items())),
     )
     storage.write_bytes(f"{base}{STATS_SUFFIX}", run_dir.to_json(_stats(info, started)))
     return info

@@ -204,3 +204,18 @@ class ReshardConfig:
 
     def __post_init__(self) -> None:
         require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """A dataset in, tables out."""
+
+    dataset: str
+    """Dataset folder; it may be growing meanwhile."""
+    json: bool = False
+    """One JSON object instead of tables."""
+    hosts: int = 20
+    """Hosts shown, those with the most rows."""
+
+    def __post_init__(self) -> None:
+        require(self.hosts >= 0, f"--hosts must be at least 0, got {self.hosts}")

@@ -26,7 +26,18 @@ class Funnel:
         return Funnel(
             input=self.input + other.input,
             kept=self.kept + other.kept,
-            reasons=dict(sorted((Counter(self.reasons) + Counter(other.reasons)).items())),
+            reasons=_sum(self.reasons, other.reasons),
+        )
+
+    def without(self, reasons: Mapping[str, int]) -> "Funnel":
+        """Less the rows that were counted under `reasons` elsewhere, and are counted here anew.
+
+        A count may fall below 0 here; merged with the funnel of the earlier rows it does not.
+        """
+        return Funnel(
+            input=self.input - sum(reasons.values()),
+            kept=self.kept,
+            reasons=_sum(self.reasons, {reason: -count for reason, count in reasons.items()}),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -48,6 +59,12 @@ class Funnel:
 
     def _share(self, count: int) -> str:
         return f"{count / self.input:.1%}" if self.input else "–"
+
+
+def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+    total = Counter(first)
+    total.update(second)
+    return {reason: count for reason, count in sorted(total.items()) if count}
 
 
 EMPTY = Funnel(input=0, kept=0)

@@ -9,6 +9,8 @@ stats files when a run starts, and a shard without one is built again to the sam
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,7 +25,10 @@ STATS_SUFFIX = "_stats.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ShardInfo:
-    """One finished shard; `sha256` and `bytes` are of its tar, `reasons` count its failed rows."""
+    """One finished shard; `sha256` and `bytes` are of its tar, `reasons` count its failed rows.
+
+    A shard of a retry has a `retry_pass` above 0, and `retried` says how its rows ended before.
+    """
 
     name: str
     candidates: int
@@ -31,11 +36,16 @@ class ShardInfo:
     bytes: int
     sha256: str
     reasons: dict[str, int] = field(default_factory=dict)
+    retry_pass: int = 0
+    retried: dict[str, int] = field(default_factory=dict)
+    opt_outs: dict[str, int] = field(default_factory=dict)
+    """Rows that ended as opted_out, by host."""
 
     @property
     def funnel(self) -> Funnel:
-        """The shard's own counts."""
-        return Funnel(input=self.candidates, kept=self.samples, reasons=self.reasons)
+        """What the shard adds to the dataset's counts: rows that are retried leave their reason."""
+        first = Funnel(input=self.candidates, kept=self.samples, reasons=self.reasons)
+        return first.without(self.retried)
 
 
 @dataclass(kw_only=True)
@@ -53,10 +63,14 @@ class Manifest:
 
     def funnel(self) -> Funnel:
         """Counts over all finished shards."""
-        total = EMPTY
-        for name in sorted(self.shards):
-            total = total.merge(self.shards[name].funnel)
-        return total
+        return funnel_of(self.shards.values())
+
+    def opt_outs(self) -> dict[str, int]:
+        """Rows that ended as opted_out by host, over all finished shards."""
+        total: Counter[str] = Counter()
+        for info in self.shards.values():
+            total.update(info.opt_outs)
+        return dict(total)
 
     def write(self) -> None:
         """Replace manifest.json."""
@@ -67,6 +81,14 @@ class Manifest:
             **self.record,
         }
         storage.write_bytes(manifest_path(self.dataset), run_dir.to_json(content))
+
+
+def funnel_of(shards: Iterable[ShardInfo]) -> Funnel:
+    """Counts over shards: each candidate once, as its latest fetch ended."""
+    total = EMPTY
+    for info in shards:
+        total = total.merge(info.funnel)
+    return total
 
 
 def manifest_path(dataset: str) -> str:
@@ -108,11 +130,17 @@ def open_manifest(dataset: str, settings: dict[str, Any], config: Any) -> Manife
             )
     record = {"config": run_dir.resolved(config), "code_revision": run_dir.code_revision()}
     manifest = Manifest(dataset=dataset, settings=settings, record=record)
-    for name in storage.list_files(shards_folder(dataset), STATS_SUFFIX):
-        stats = json.loads(storage.read_bytes(storage.join(shards_folder(dataset), name)))
-        manifest.add(ShardInfo(**{key: stats[key] for key in ShardInfo.__dataclass_fields__}))
+    manifest.shards = finished_shards(dataset)
     manifest.write()
     return manifest
+
+
+def finished_shards(dataset: str) -> dict[str, ShardInfo]:
+    """Every finished shard by name, in order, from the stats files: up to date during a build."""
+    folder = shards_folder(dataset)
+    names = storage.list_files(folder, STATS_SUFFIX)
+    stats = (json.loads(storage.read_bytes(storage.join(folder, name))) for name in names)
+    return {info.name: info for info in map(_info_from, stats)}
 
 
 def read_manifest(dataset: str) -> dict[str, Any]:
@@ -129,16 +157,31 @@ def read_manifest(dataset: str) -> dict[str, Any]:
     return json.loads(storage.read_bytes(path))
 
 
-def shard_names(dataset: str) -> list[str]:
-    """Names of the finished shards, in order.
+def shard_passes(dataset: str) -> dict[str, int]:
+    """Retry pass of each finished shard by its name, in order; 0 is a first fetch.
 
     Raises:
         UserError: no dataset, or one without a finished shard.
     """
-    names = [shard["name"] for shard in read_manifest(dataset)["shards"]]
-    if not names:
+    passes = {s["name"]: s.get("retry_pass", 0) for s in read_manifest(dataset)["shards"]}
+    if not passes:
         raise UserError(f"no shards found in {dataset!r}; build them with 'make shards'")
-    return names
+    return passes
+
+
+def shard_names(dataset: str) -> list[str]:
+    """Names of the finished shards, in order; raises as `shard_passes`."""
+    return list(shard_passes(dataset))
+
+
+def passes_of(shards: Iterable[ShardInfo]) -> dict[str, int]:
+    """`shard_passes` of shards at hand."""
+    return {info.name: info.retry_pass for info in shards}
+
+
+def _info_from(stats: Mapping[str, Any]) -> ShardInfo:
+    """Other keys are passed over; those that older datasets lack have defaults."""
+    return ShardInfo(**{k: stats[k] for k in ShardInfo.__dataclass_fields__ if k in stats})
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:

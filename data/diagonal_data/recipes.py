@@ -2,6 +2,7 @@
 
 python -m diagonal_data.candidates urls --input 'list-{000..003}.parquet' --output out/c
 python -m diagonal_data.shards web --candidates out/c --dataset out/d
+python -m diagonal_data.report funnel --dataset out/d
 python -m diagonal_data.filters basic --dataset out/d --name basic
 python -m diagonal_data.reshard keep-list --dataset out/d --filter basic --output out/e
 """
@@ -14,6 +15,7 @@ from diagonal_data.config import (
     FiltersConfig,
     HoldOut,
     ImageShape,
+    ReportConfig,
     ReshardConfig,
     ShardsConfig,
 )
@@ -69,6 +71,16 @@ def demo_shards() -> ShardsConfig:
     )
 
 
+def funnel() -> ReportConfig:
+    """What became of every candidate: by reason, and by host."""
+    return ReportConfig(dataset="out/dataset")
+
+
+def demo_report() -> ReportConfig:
+    """The demo's funnel."""
+    return ReportConfig(dataset="out/demo/dataset")
+
+
 def basic() -> FiltersConfig:
     """Caption length, image size, aspect and duplicates, as DataComp's basic filter has them."""
     return FiltersConfig(
@@ -116,5 +128,6 @@ def demo_reshard() -> ReshardConfig:
 
 CANDIDATES = {"urls": urls, "crawl": crawl, "demo": demo_candidates}
 SHARDS = {"web": web, "datacomp": datacomp, "demo": demo_shards}
+REPORT = {"funnel": funnel, "demo": demo_report}
 FILTERS = {"basic": basic, "duplicates-only": duplicates_only, "demo": demo_filter}
 RESHARD = {"keep-list": keep_list, "demo": demo_reshard}

@@ -1,14 +1,15 @@
 """Reading a dataset's row tables and the samples they point to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from diagonal_data.manifest import shard_names, shards_folder
+from diagonal_data.manifest import shard_passes, shards_folder
 from diagonal_data.tar import Sample, parse_sample
+from diagonal_data.uid_set import packed_uids
 from diagonal_infra import storage
 
 TAKEDOWN_COLUMNS = ("uid", "url", "sha256")
@@ -16,18 +17,57 @@ TAKEDOWN_COLUMNS = ("uid", "url", "sha256")
 
 
 def read_rows(dataset: str, columns: Sequence[str]) -> pa.Table:
-    """The rows of all finished shards, in order, with a column `shard` added.
+    """The latest row of every candidate in finished shards, with a column `shard` added.
 
     Raises:
         UserError: no dataset, or one without a finished shard.
     """
     tables = []
-    for name in shard_names(dataset):
-        with storage.open_read(storage.join(shards_folder(dataset), f"{name}.parquet")) as file:
-            table = pq.read_table(file, columns=list(columns))
+    for name, table in stream_rows(dataset, columns, shard_passes(dataset)):
         shard = pa.array([name] * table.num_rows, pa.string()).dictionary_encode()
         tables.append(table.append_column("shard", shard))
     return pa.concat_tables(tables).unify_dictionaries()
+
+
+def stream_rows(
+    dataset: str, columns: Sequence[str], passes: Mapping[str, int]
+) -> Iterator[tuple[str, pa.Table]]:
+    """Name and rows of the shards that `passes` names with their retry pass, in its order.
+
+    A candidate that was retried has a row in several shards: only the one of the last pass is read.
+    """
+    superseded = _Superseded(dataset, passes)
+    for name, retry_pass in passes.items():
+        if superseded.is_empty:
+            yield name, _read_table(dataset, name, columns)
+            continue
+        table = _read_table(dataset, name, list(dict.fromkeys([*columns, "uid"])))
+        is_old = superseded.mask(packed_uids(table["uid"]), retry_pass)
+        yield name, table.filter(pa.array(~is_old)).select(list(columns))
+
+
+class _Superseded:
+    """Which rows a later retry pass has fetched again; holds the uids of retry shards only."""
+
+    def __init__(self, dataset: str, passes: Mapping[str, int]) -> None:
+        retries = sorted((name for name in passes if passes[name]), key=lambda n: -passes[n])
+        uids = [packed_uids(_read_table(dataset, name, ["uid"])["uid"]) for name in retries]
+        self.is_empty = not uids
+        if uids:
+            ranks = np.repeat([passes[name] for name in retries], [len(part) for part in uids])
+            # The first of equals is of the last pass.
+            self._uids, first = np.unique(np.concatenate(uids), return_index=True)
+            self._passes = ranks[first]
+
+    def mask(self, uids: np.ndarray, retry_pass: int) -> np.ndarray:
+        """The rows of a shard of that pass that do not count."""
+        places = np.minimum(self._uids.searchsorted(uids), len(self._uids) - 1)
+        return (self._uids[places] == uids) & (self._passes[places] > retry_pass)
+
+
+def _read_table(dataset: str, shard: str, columns: Sequence[str]) -> pa.Table:
+    with storage.open_read(storage.join(shards_folder(dataset), f"{shard}.parquet")) as file:
+        return pq.read_table(file, columns=list(columns))
 
 
 def taken_down(dataset: str, rows: pa.Table) -> np.ndarray:

@@ -8,18 +8,26 @@ run can be killed at any instant, and why the input may grow or be reordered bet
 known by uid keeps its shard, what is new goes into new shards.
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from diagonal_data.manifest import Manifest, shards_folder
+from diagonal_data.retries import RETRY_SCHEMA, open_retry_list
 from diagonal_data.schema import CANDIDATE_SCHEMA
+from diagonal_data.uid_set import MalformedUidError, UidSet, packed_uids
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
 REQUIRED = ("uid", "url", "caption")
+RETRY_PASS = "retry_pass"
+"""Key in the Parquet metadata of a unit file that was cut from a retry list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +36,11 @@ class Unit:
 
     shard: str
     path: str
+    retry_pass: int = 0
+    """0 for candidates that are fetched for the first time."""
+
+    def __str__(self) -> str:
+        return self.shard
 
 
 def units_folder(dataset: str) -> str:
@@ -39,7 +52,7 @@ def check_candidates(candidates: str) -> list[str]:
     """The files of a folder or pattern, in order, checked before any work starts.
 
     Raises:
-        UserError: no file, no row, not Parquet, or of another schema.
+        UserError: no file, no row, not Parquet, of another schema, or without some uid.
     """
     paths = [path for path in storage.expand(candidates) if path.endswith(".parquet")]
     if not paths:
@@ -50,29 +63,37 @@ def check_candidates(candidates: str) -> list[str]:
 
 
 def write_units(
-    manifest: Manifest, candidates: Sequence[str], samples_per_shard: int
+    manifest: Manifest, candidates: Sequence[str], samples_per_shard: int, *, retry: bool = False
 ) -> list[Unit]:
-    """Plan what is not planned yet; returns every unit whose shard is unfinished, in order.
+    """Plan what is not planned yet; returns every unit whose shard is unfinished.
 
-    `candidates` are paths that `check_candidates` has passed.
+    They come in order, retries last. With `retry`, the rows that failed for a passing reason are
+    planned too.
+
+    Args:
+        candidates: paths that `check_candidates` has passed.
+
+    Raises:
+        UserError: a candidate file cannot be read as such after all.
     """
     folder = units_folder(manifest.dataset)
     storage.delete_partials(folder)
-    planned = _planned_shards(manifest)
-    known = _known_uids(manifest, planned)
-    next_shard = max((int(name) for name in planned | manifest.shards.keys()), default=-1) + 1
-    for table in plan_units(_batches(candidates), known, samples_per_shard):
-        path = storage.join(folder, f"{next_shard:08d}.parquet")
-        with storage.write_whole(path) as file:
-            pq.write_table(table, file)
-        planned.add(f"{next_shard:08d}")
-        next_shard += 1
-    return [
-        Unit(shard=name, path=storage.join(folder, f"{name}.parquet")) for name in sorted(planned)
-    ]
+    # Fixed before anything is fetched: what fails in this run is for the next retry.
+    retries = open_retry_list(manifest) if retry else None
+    units = _planned_units(manifest)
+    taken = [*manifest.shards, *(unit.shard for unit in units)]
+    numbers = itertools.count(max(map(int, taken), default=-1) + 1)
+    plans = [(0, _batches(candidates, CANDIDATE_SCHEMA), _uids_of(manifest, units))]
+    if retries is not None:
+        done = _uids_of(manifest, units, retries.retry_pass)
+        plans.append((retries.retry_pass, _batches([retries.path], RETRY_SCHEMA), done))
+    for retry_pass, batches, known in plans:
+        for table in plan_units(batches, known, samples_per_shard):
+            units.append(_write_unit(folder, f"{next(numbers):08d}", table, retry_pass))
+    return sorted(units, key=lambda unit: (unit.retry_pass > 0, unit.shard))
 
 
-def plan_units(batches: Iterable[pa.RecordBatch], known: set[str], size: int) -> Iterator[pa.Table]:
+def plan_units(batches: Iterable[pa.RecordBatch], known: UidSet, size: int) -> Iterator[pa.Table]:
     """Cut the candidates that are not in `known` into tables of `size` rows, in order.
 
     `known` grows by every uid met, so a uid is planned once however often it is listed.
@@ -80,15 +101,11 @@ def plan_units(batches: Iterable[pa.RecordBatch], known: set[str], size: int) ->
     waiting: list[pa.Table] = []
     count = 0
     for batch in batches:
-        uids = batch.column("uid").to_pylist()
-        fresh = []
-        for row, uid in enumerate(uids):
-            if uid not in known:
-                known.add(uid)
-                fresh.append(row)
-        table = pa.Table.from_batches([batch]).take(pa.array(fresh, pa.int64()))
-        waiting.append(table)
-        count += table.num_rows
+        is_new = known.add(packed_uids(batch.column("uid")))
+        if not is_new.any():
+            continue
+        waiting.append(pa.Table.from_batches([batch]).filter(pa.array(is_new)))
+        count += waiting[-1].num_rows
         while count >= size:
             joined = pa.concat_tables(waiting)
             yield joined.slice(0, size)
@@ -98,9 +115,29 @@ def plan_units(batches: Iterable[pa.RecordBatch], known: set[str], size: int) ->
 
 
 def read_unit(unit: Unit) -> pa.Table:
-    """The unit's candidates as a table of `CANDIDATE_SCHEMA`."""
+    """The unit's candidates: `CANDIDATE_SCHEMA`, and `previous_reason` if they are retried."""
     with storage.open_read(unit.path) as file:
         return pq.read_table(file)
+
+
+def retried_reasons(unit: Unit) -> dict[str, int]:
+    """How a retry's rows ended before, by reason; empty for a first fetch."""
+    if not unit.retry_pass:
+        return {}
+    with storage.open_read(unit.path) as file:
+        reasons = pq.read_table(file, columns=["previous_reason"])["previous_reason"]
+    return dict(sorted(Counter(reasons.to_pylist()).items()))
+
+
+def first_urls(candidates: Iterable[str]) -> Iterator[str]:
+    """The URLs of the first row group that has any; null ones are empty."""
+    for path in candidates:
+        with storage.open_read(path) as opened:
+            file = pq.ParquetFile(opened)
+            if file.metadata.num_rows:
+                for batch in file.iter_batches(row_groups=[0], columns=["url"]):
+                    yield from (url or "" for url in batch.column(0).to_pylist())
+                return
 
 
 def _checked_rows(path: str) -> int:
@@ -120,8 +157,8 @@ def _checked_rows(path: str) -> int:
                 kind = schema.field(name).type
                 if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
                     raise UserError(f"column {name} of {path!r} is {kind}, not string; {hint}")
-                if _null_count(file, name):
-                    raise UserError(f"column {name} of {path!r} has null values; {hint}")
+            if _null_count(file, "uid"):
+                raise UserError(f"column uid of {path!r} has null values; {hint}")
             return file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path!r} is no Parquet file that can be read: {error}") from error
@@ -139,37 +176,75 @@ def _null_count(file: pq.ParquetFile, name: str) -> int:
     return nulls
 
 
-def _batches(paths: Iterable[str]) -> Iterator[pa.RecordBatch]:
-    """Candidates with exactly the columns of `CANDIDATE_SCHEMA`; absent ones are null."""
+def _batches(paths: Iterable[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Candidates with exactly these columns; absent ones are null, null texts empty."""
     for path in paths:
-        with storage.open_read(path) as opened:
+        with _blaming(path), storage.open_read(path) as opened:
             file = pq.ParquetFile(opened)
-            present = [name for name in CANDIDATE_SCHEMA.names if name in file.schema_arrow.names]
+            present = [name for name in schema.names if name in file.schema_arrow.names]
             for batch in file.iter_batches(columns=present):
+                # Here, where the file's name is known.
+                packed_uids(batch.column("uid"))
                 columns = [
-                    batch.column(field.name).cast(field.type)
+                    _filled(batch.column(field.name).cast(field.type), field)
                     if field.name in present
                     else pa.nulls(batch.num_rows, field.type)
-                    for field in CANDIDATE_SCHEMA
+                    for field in schema
                 ]
-                yield pa.RecordBatch.from_arrays(columns, schema=CANDIDATE_SCHEMA)
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _planned_shards(manifest: Manifest) -> set[str]:
-    """Shards with a unit file; the file of a finished shard is a kill's leftover and goes."""
+def _filled(column: pa.Array, field: pa.Field) -> pa.Array:
+    """A null URL or caption is an empty one, which ends as a row with its reason."""
+    return column if field.nullable else pc.fill_null(column, "")
+
+
+@contextmanager
+def _blaming(path: str) -> Iterator[None]:
+    try:
+        yield
+    except MalformedUidError as error:
+        raise UserError(
+            f"{path!r} has the uid {error}, a uid is 32 hex digits; make candidates of it with "
+            f"'python -m diagonal_data.candidates urls --input {path}'"
+        ) from error
+    except pa.ArrowException as error:
+        raise UserError(f"{path!r} cannot be read as candidates: {error}") from error
+
+
+def _write_unit(folder: str, shard: str, table: pa.Table, retry_pass: int) -> Unit:
+    unit = Unit(shard=shard, path=storage.join(folder, f"{shard}.parquet"), retry_pass=retry_pass)
+    metadata = {RETRY_PASS: str(retry_pass)} if retry_pass else None
+    with storage.write_whole(unit.path) as file:
+        pq.write_table(table.replace_schema_metadata(metadata), file)
+    return unit
+
+
+def _planned_units(manifest: Manifest) -> list[Unit]:
+    """Units whose file is there; the file of a finished shard is a kill's leftover and goes."""
     folder = units_folder(manifest.dataset)
-    planned = {name.removesuffix(".parquet") for name in storage.list_files(folder, ".parquet")}
-    for name in planned & manifest.shards.keys():
-        storage.delete(storage.join(folder, f"{name}.parquet"))
-    return planned - manifest.shards.keys()
-
-
-def _known_uids(manifest: Manifest, planned: set[str]) -> set[str]:
-    finished = shards_folder(manifest.dataset)
-    paths = [storage.join(finished, f"{name}.parquet") for name in manifest.shards]
-    paths += [storage.join(units_folder(manifest.dataset), f"{name}.parquet") for name in planned]
-    known: set[str] = set()
-    for path in paths:
+    units = []
+    for file_name in storage.list_files(folder, ".parquet"):
+        shard, path = file_name.removesuffix(".parquet"), storage.join(folder, file_name)
+        if shard in manifest.shards:
+            storage.delete(path)
+            continue
         with storage.open_read(path) as file:
-            known.update(pq.read_table(file, columns=["uid"]).column("uid").to_pylist())
+            retry_pass = int((pq.read_schema(file).metadata or {}).get(RETRY_PASS.encode(), 0))
+        units.append(Unit(shard=shard, path=path, retry_pass=retry_pass))
+    return units
+
+
+def _uids_of(manifest: Manifest, units: Iterable[Unit], retry_pass: int | None = None) -> UidSet:
+    """What stands in finished shards and in units, of that pass or of all."""
+    folder = shards_folder(manifest.dataset)
+    passes = {
+        storage.join(folder, f"{name}.parquet"): info.retry_pass
+        for name, info in manifest.shards.items()
+    } | {unit.path: unit.retry_pass for unit in units}
+    known = UidSet()
+    for path in (p for p, of_pass in passes.items() if retry_pass in (None, of_pass)):
+        with _blaming(path), storage.open_read(path) as file:
+            for batch in pq.ParquetFile(file).iter_batches(columns=["uid"]):
+                known.add(packed_uids(batch.column(0)))
     return known

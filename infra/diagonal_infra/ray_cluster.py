@@ -44,6 +44,8 @@ ENVIRONMENT = {
 OBJECT_STORE_BYTES = 200 * 2**20
 ATTEMPTS = 3
 POLL_SECONDS = 1.0
+LISTED = 50
+"""Most failed units named in the last message."""
 
 
 @contextmanager
@@ -133,9 +135,14 @@ def map_unordered(
             yield from _map_on_ray(call, items, workers, deadline_seconds, failed)
     if failed:
         raise UnitError(
-            f"{len(failed)} of {len(items)} units failed {ATTEMPTS} times, first {failed[0]}; "
+            f"{len(failed)} of {len(items)} units failed {ATTEMPTS} times: {_listed(failed)}; "
             "the log has the causes; run the same command again to finish them"
         )
+
+
+def _listed(failed: Sequence[Any]) -> str:
+    more = f" and {len(failed) - LISTED} more" if len(failed) > LISTED else ""
+    return ", ".join(map(str, failed[:LISTED])) + more
 
 
 def _map_here(

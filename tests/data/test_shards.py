@@ -3,10 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from diagonal_data.config import DecodeConfig, ShardsConfig
-from diagonal_data.manifest import read_manifest
+from diagonal_data.manifest import ShardInfo, read_manifest
 from diagonal_data.schema import candidate_for, candidates_table
-from diagonal_data.shards import build_dataset
+from diagonal_data.shards import Pace, build_dataset
 from diagonal_infra import storage
 from diagonal_infra.errors import UnitError, UserError
 
@@ -217,7 +219,7 @@ def test_finished_shards_are_in_the_manifest_though_others_failed(tmp_path: Path
     write_candidates(tmp_path, web, range(8))
     # A folder in the place of the second shard's tar: that shard cannot be written.
     (tmp_path / "d" / "shards" / "00000001.tar" / "x").mkdir(parents=True)
-    with pytest.raises(UnitError, match="1 of 2 units failed"):
+    with pytest.raises(UnitError, match="1 of 2 units failed 3 times: 00000001;"):
         build_dataset(config_for(tmp_path, web))
     shards = read_manifest(str(tmp_path / "d"))["shards"]
     assert [shard["name"] for shard in shards] == ["00000000"]
@@ -230,3 +232,52 @@ def test_a_second_run_into_the_same_dataset_is_refused(tmp_path: Path, web) -> N
     (tmp_path / "d").mkdir()
     with storage.sole_writer(str(tmp_path / "d")), pytest.raises(UserError, match="another run"):
         build_dataset(config_for(tmp_path, web))
+
+
+def test_without_a_contact_nobody_elses_servers_are_asked(tmp_path: Path, web) -> None:
+    others = [candidate_for(f"http://site-{i}.example/cat.jpg", "cat") for i in range(3)]
+    (tmp_path / "c").mkdir()
+    pq.write_table(candidates_table(others), tmp_path / "c" / "part-00000.parquet")
+    with pytest.raises(UserError, match=r"--fetch\.contact"):
+        build_dataset(config_for(tmp_path, web))
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_pace_is_of_this_run() -> None:
+    pace = Pace(started=10.0)
+    assert pace.at(10.0) == "img/s=0.0 kept=0.0% MB/s=0.0"
+    pace.add(ShardInfo(name="0", candidates=40, samples=30, bytes=4_000_000, sha256=""))
+    assert pace.at(12.0) == "img/s=15.0 kept=75.0% MB/s=2.0"
+
+
+def test_metrics_are_served_while_the_command_runs_and_not_after(tmp_path: Path, web) -> None:
+    write_candidates(tmp_path, web, [0, 1, 2, 3, 4, 99, 5, 6])
+    web.held = {"/5.jpg": threading.Event()}
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    config = config_for(tmp_path, web, metrics_port=port)
+    build = threading.Thread(target=build_dataset, args=(config,))
+    build.start()
+    try:
+        deadline = time.monotonic() + 60
+        while "/5.jpg" not in web.asked:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)  # the poll interval, not a wait for luck
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = answer.read().decode()
+    finally:
+        web.held.pop("/5.jpg").set()
+        build.join()
+    assert 'diagonal_shards_candidates_total{reason="kept"} 4.0' in text
+    assert "diagonal_shards_finished_total 1.0" in text
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics")
+
+
+def test_a_null_url_ends_as_a_row(tmp_path: Path, web) -> None:
+    write_candidates(tmp_path, web, range(2))
+    path = tmp_path / "c" / "part-00000.parquet"
+    table = pq.read_table(path)
+    urls = pa.array([None, table["url"][1].as_py()])
+    pq.write_table(table.set_column(1, "url", urls), path)
+    assert build_dataset(config_for(tmp_path, web)).reasons == {"bad_url": 1}

@@ -6,7 +6,8 @@ import pytest
 
 from diagonal_data.manifest import Manifest
 from diagonal_data.schema import candidate_for, candidates_table
-from diagonal_data.units import check_candidates, plan_units, read_unit, write_units
+from diagonal_data.uid_set import UidSet, packed_uids
+from diagonal_data.units import check_candidates, first_urls, plan_units, read_unit, write_units
 from diagonal_infra.errors import UserError
 
 
@@ -16,13 +17,13 @@ def candidates(first: int, last: int) -> pa.Table:
     )
 
 
-def plan(table: pa.Table, known: set[str], size: int) -> list[list[str]]:
+def plan(table: pa.Table, known: UidSet, size: int) -> list[list[str]]:
     batches = table.to_batches(max_chunksize=3)
     return [unit["caption"].to_pylist() for unit in plan_units(batches, known, size)]
 
 
 def test_units_hold_the_candidates_in_order() -> None:
-    assert plan(candidates(0, 7), set(), 3) == [
+    assert plan(candidates(0, 7), UidSet(), 3) == [
         ["cat 0", "cat 1", "cat 2"],
         ["cat 3", "cat 4", "cat 5"],
         ["cat 6"],
@@ -31,11 +32,12 @@ def test_units_hold_the_candidates_in_order() -> None:
 
 def test_a_uid_is_planned_once() -> None:
     twice = pa.concat_tables([candidates(0, 4), candidates(2, 6)])
-    assert [c for unit in plan(twice, set(), 2) for c in unit] == [f"cat {i}" for i in range(6)]
+    assert [c for unit in plan(twice, UidSet(), 2) for c in unit] == [f"cat {i}" for i in range(6)]
 
 
 def test_known_uids_are_left_out() -> None:
-    known = set(candidates(0, 3)["uid"].to_pylist())
+    known = UidSet()
+    known.add(packed_uids(candidates(0, 3)["uid"]))
     assert plan(candidates(0, 5), known, 10) == [["cat 3", "cat 4"]]
 
 
@@ -93,9 +95,9 @@ def test_missing_empty_and_foreign_candidates_are_the_users_mistake(tmp_path: Pa
     pq.write_table(numbers, tmp_path / "numbers.parquet")
     with pytest.raises(UserError, match=r"column uid of .* is int64, not string"):
         check_candidates(str(tmp_path / "numbers.parquet"))
-    holes = {"uid": ["a", "b"], "url": ["http://a", "http://b"], "caption": ["cat", None]}
+    holes = {"uid": ["a", None], "url": ["http://a", "http://b"], "caption": ["cat", "dog"]}
     pq.write_table(pa.table(holes), tmp_path / "holes.parquet")
-    with pytest.raises(UserError, match=r"column caption of .* has null values"):
+    with pytest.raises(UserError, match=r"column uid of .* has null values"):
         check_candidates(str(tmp_path / "holes.parquet"))
     (tmp_path / "text.parquet").write_text("not parquet")
     with pytest.raises(UserError, match="is no Parquet file"):
@@ -103,3 +105,36 @@ def test_missing_empty_and_foreign_candidates_are_the_users_mistake(tmp_path: Pa
     (tmp_path / "list.csv").write_text("url,caption\n")
     with pytest.raises(UserError, match="no Parquet files"):
         check_candidates(str(tmp_path / "list.csv"))
+
+
+def test_a_null_url_or_caption_is_planned_as_an_empty_one(folder: Path) -> None:
+    uids = candidates(0, 2)["uid"].to_pylist()
+    holes = {"uid": uids, "url": ["http://a", None], "caption": [None, "dog"]}
+    pq.write_table(pa.table(holes), folder / "c" / "part-00000.parquet")
+    assert planned(folder) == [["", "dog"]]
+    unit = pq.read_table(folder / "d" / "units" / "00000000.parquet")
+    assert unit["url"].to_pylist() == ["http://a", ""]
+
+
+@pytest.mark.parametrize("uid", ["cat", "x" * 32, "a" * 31 + "é"])
+def test_a_uid_that_is_no_hash_is_the_users_mistake_and_the_file_is_named(
+    folder: Path, uid: str
+) -> None:
+    bad = candidates(0, 2).set_column(0, "uid", pa.array([candidates(0, 1)["uid"][0].as_py(), uid]))
+    pq.write_table(bad, folder / "c" / "part-00001.parquet")
+    with pytest.raises(UserError, match=rf"part-00001\.parquet' has the uid '{uid}'"):
+        planned(folder)
+
+
+def test_a_column_that_does_not_fit_is_the_users_mistake(folder: Path) -> None:
+    widths = candidates(0, 2).set_column(7, "width_hint", pa.array(["wide", "narrow"]))
+    pq.write_table(widths, folder / "c" / "part-00001.parquet")
+    with pytest.raises(UserError, match=r"part-00001\.parquet' cannot be read as candidates"):
+        planned(folder)
+
+
+def test_the_first_urls_are_those_of_the_first_row_group_with_rows(tmp_path: Path) -> None:
+    pq.write_table(candidates(0, 0), tmp_path / "0.parquet")
+    pq.write_table(candidates(0, 5), tmp_path / "1.parquet", row_group_size=2)
+    paths = [str(tmp_path / f"{i}.parquet") for i in range(2)]
+    assert list(first_urls(paths)) == ["http://a/0", "http://a/1"]

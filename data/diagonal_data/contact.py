@@ -1,0 +1,34 @@
+"""Nobody sets out into the web unnamed: a contact, or hosts of one's own."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from diagonal_data.addresses import http_url, is_listed
+from diagonal_data.config import ShardsConfig
+from diagonal_data.units import first_urls
+from diagonal_infra.errors import UserError
+
+
+def require_contact(config: ShardsConfig, candidates: list[str]) -> None:
+    """Refuse to set out into the web unnamed; single hosts of a mixed list the fetcher refuses.
+
+    Raises:
+        UserError: no contact, and no candidate on loopback or an allowed host among the first.
+    """
+    if config.fetch.contact:
+        return
+    urls = filter(None, map(http_url, first_urls(candidates)))
+    if not any(_is_near(url.raw_host or "", url.port or 0, config.allow_hosts) for url in urls):
+        raise UserError(
+            f"the candidates {config.candidates!r} are on other people's servers; give a page or "
+            "an address where their owners reach you with --fetch.contact"
+        )
+
+
+def _is_near(host: str, port: int, allow_hosts: Sequence[str]) -> bool:
+    if host == "localhost" or is_listed(host, port, allow_hosts):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
