@@ -46,7 +46,8 @@ def list_files(folder: str, suffix: str = "") -> list[str]:
         if not filesystem.isdir(inner):
             return []
         names = [entry.rsplit("/", 1)[-1] for entry in filesystem.ls(inner, detail=False)]
-    return sorted(n for n in names if n.endswith(suffix) and PARTIAL_MARK not in n)
+    # A store may list a folder's own placeholder object, whose name ends in a slash.
+    return sorted(n for n in names if n and n.endswith(suffix) and PARTIAL_MARK not in n)
 
 
 def expand(pattern: str) -> list[str]:
@@ -72,7 +73,8 @@ def _matches(filesystem: Any, inner: str) -> list[str]:
         return sorted(
             entry["name"]
             for entry in filesystem.ls(inner, detail=True)
-            if entry["type"] == "file" or filesystem.isfile(entry["name"])
+            if not entry["name"].endswith("/")
+            and (entry["type"] == "file" or filesystem.isfile(entry["name"]))
         )
     if any(mark in inner for mark in "*?["):
         return sorted(str(path) for path in filesystem.glob(inner))

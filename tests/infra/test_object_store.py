@@ -105,6 +105,16 @@ def test_what_another_process_writes_and_deletes_is_seen_at_once(s3: str) -> Non
         storage.expand(s3)
 
 
+def test_a_folders_placeholder_object_is_no_file(s3: str) -> None:
+    fsspec.filesystem("s3").call_s3(
+        "put_object", Bucket=BUCKET[5:], Key=f"{s3[len(BUCKET) + 1 :]}/"
+    )
+    assert storage.list_files(s3) == []
+    storage.write_bytes(f"{s3}/a.tar", b"a")
+    assert storage.list_files(s3) == ["a.tar"]
+    assert storage.expand(s3) == [f"{s3}/a.tar"]
+
+
 def test_parquet_goes_to_the_store_and_back(s3: str) -> None:
     table = pa.table({"uid": [f"{i:032x}" for i in range(1000)]})
     with storage.write_whole(f"{s3}/t.parquet") as file:

@@ -58,24 +58,25 @@ class Weed:
     def start(self) -> None:
         """Start, and wait until it takes and gives an object."""
         s3, filer, master, volume = self.ports
-        self._process = subprocess.Popen(
-            [
-                str(Path(sysconfig.get_path("scripts")) / "weed"), "server",
-                "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self.folder}/data",
-                f"-master.port={master}", "-master.telemetry=false",
-                "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=64",
-                f"-volume.port={volume}", "-volume.max=20", f"-filer.port={filer}",
-                "-s3", f"-s3.port={s3}", f"-s3.config={self.folder}/s3.json",
-                "-s3.iam=false", "-s3.port.iceberg=0",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log").open("a"),
-        )  # fmt: skip
+        command = [
+            str(Path(sysconfig.get_path("scripts")) / "weed"), "server",
+            "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self.folder}/data",
+            f"-master.port={master}", "-master.telemetry=false",
+            "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=64",
+            f"-volume.port={volume}", "-volume.max=20", f"-filer.port={filer}",
+            "-s3", f"-s3.port={s3}", f"-s3.config={self.folder}/s3.json",
+            "-s3.iam=false", "-s3.port.iceberg=0",
+        ]  # fmt: skip
+        with (self.folder / "log").open("a") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
         filesystem = fsspec.filesystem("s3", **self.settings)
         deadline = time.monotonic() + 60
         while True:
             try:
-                filesystem.mkdir(BUCKET)
+                filesystem.makedirs(BUCKET, exist_ok=True)
                 filesystem.pipe(f"{BUCKET}/ready", b"yes")
                 return
             except (OSError, BotoCoreError):
