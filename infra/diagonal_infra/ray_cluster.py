@@ -33,14 +33,16 @@ logger = logging.getLogger(__name__)
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # By default a node that vanishes without a reset is noticed after minutes, and its tasks are
-    # not retried (Ray PR 44612); these values make it seconds.
-    "RAY_grpc_client_keepalive_time_ms": "10000",
-    "RAY_grpc_client_keepalive_timeout_ms": "10000",
-    "RAY_health_check_period_ms": "2000",
-    "RAY_health_check_failure_threshold": "5",
-    "RAY_health_check_timeout_ms": "5000",
+    # not retried (Ray PR 44612). With these it is dead after three looks, at most period + timeout
+    # apart (9 s), which is before its connections fail (10 s): a retry is not sent to it again.
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_grpc_client_keepalive_time_ms": "5000",
+    "RAY_grpc_client_keepalive_timeout_ms": "5000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+"""To be set before Ray starts: `start` does it for drivers; the nodes of a cluster need it too."""
 OBJECT_STORE_BYTES = 200 * 2**20
 ATTEMPTS = 3
 POLL_SECONDS = 1.0

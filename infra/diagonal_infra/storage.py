@@ -1,15 +1,15 @@
 """Files on any fsspec file system, named by local path or URL.
 
 A write appears whole or not at all. Locally: written aside, fsynced, renamed. On S3 and GCS an
-object appears when its upload is completed, so one PUT has the same guarantee; on other file
-systems it is written aside and moved.
+object appears when its upload is completed (object_store.py); on other file systems it is written
+aside and moved. Errors are `StorageError`s with the path, except those of local reads and writes.
 """
 
 import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,10 +17,10 @@ import braceexpand
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from diagonal_infra import lease, object_store
 from diagonal_infra.errors import StorageError, UserError
+from diagonal_infra.object_store import storage_errors
 
-OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs"})
-"""Their fsspec files abort the upload on `discard`; others' do nothing there."""
 LOCK_NAME = ".lock"
 PARTIAL_MARK = ".partial-"
 """Part of the name of a file that is still being written; readers and listings pass it over."""
@@ -34,17 +34,20 @@ def join(folder: str, *parts: str) -> str:
 def exists(path: str) -> bool:
     """Whether a file or folder of that name is there."""
     filesystem, inner = url_to_fs(path)
-    return filesystem.exists(inner)
+    with storage_errors(f"look for {path}"):
+        return filesystem.exists(inner)
 
 
 def list_files(folder: str, suffix: str = "") -> list[str]:
     """Names (not paths) of the finished files in `folder`, sorted; empty if there is no folder."""
     filesystem, inner = url_to_fs(folder)
     filesystem.invalidate_cache(inner)
-    if not filesystem.isdir(inner):
-        return []
-    names = (entry.rsplit("/", 1)[-1] for entry in filesystem.ls(inner, detail=False))
-    return sorted(n for n in names if n.endswith(suffix) and PARTIAL_MARK not in n)
+    with storage_errors(f"list {folder}"):
+        if not filesystem.isdir(inner):
+            return []
+        names = [entry.rsplit("/", 1)[-1] for entry in filesystem.ls(inner, detail=False)]
+    # A store may list a folder's own placeholder object, whose name ends in a slash.
+    return sorted(n for n in names if n and n.endswith(suffix) and PARTIAL_MARK not in n)
 
 
 def expand(pattern: str) -> list[str]:
@@ -56,25 +59,36 @@ def expand(pattern: str) -> list[str]:
     paths: list[str] = []
     for part in braceexpand.braceexpand(pattern):
         filesystem, inner = url_to_fs(part)
-        if filesystem.isdir(inner):
-            found = sorted(p for p in filesystem.ls(inner, detail=False) if filesystem.isfile(p))
-        elif any(mark in inner for mark in "*?["):
-            found = sorted(str(path) for path in filesystem.glob(inner))
-        else:
-            found = [inner] if filesystem.exists(inner) else []
+        with storage_errors(f"list {part}"):
+            found = _matches(filesystem, inner)
         if not found:
             raise UserError(f"no file matches {part!r} (from {pattern!r}); check the path")
         paths.extend(filesystem.unstrip_protocol(path) for path in found)
     return [path.removeprefix("file://") for path in paths if PARTIAL_MARK not in path]
 
 
+def _matches(filesystem: Any, inner: str) -> list[str]:
+    if filesystem.isdir(inner):
+        # Type before isfile, which is a request of its own on object stores; of a link, no file.
+        return sorted(
+            entry["name"]
+            for entry in filesystem.ls(inner, detail=True)
+            if not entry["name"].endswith("/")
+            and (entry["type"] == "file" or filesystem.isfile(entry["name"]))
+        )
+    if any(mark in inner for mark in "*?["):
+        return sorted(str(path) for path in filesystem.glob(inner))
+    return [inner] if filesystem.exists(inner) else []
+
+
 def open_read(path: str) -> IO[Any]:
     """A binary reader; compressed files are inflated by their extension."""
-    try:
-        filesystem, inner = url_to_fs(path)
-        return filesystem.open(inner, "rb", compression="infer")
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error}") from error
+    filesystem, inner = url_to_fs(path)
+    with storage_errors(f"read {path}"):
+        file = filesystem.open(inner, "rb", compression="infer")
+    if isinstance(filesystem, LocalFileSystem):
+        return file
+    return object_store.named(file, f"read {path}")
 
 
 def read_bytes(path: str) -> bytes:
@@ -90,8 +104,8 @@ def write_whole(path: str) -> Iterator[IO[Any]]:
     A kill at any instant leaves at most a `*.partial-*` file beside it, which no reader looks at.
     """
     filesystem, inner = url_to_fs(path)
-    if _appears_when_closed(filesystem):
-        with _one_upload(filesystem.open(inner, "wb")) as file:
+    if object_store.speaks(filesystem, object_store.OBJECT_STORES):
+        with object_store.one_upload(filesystem.open(inner, "wb"), path) as file:
             yield file
         return
     target = f"{inner}{PARTIAL_MARK}{uuid.uuid4().hex[:8]}"
@@ -123,8 +137,8 @@ def write_bytes(path: str, content: bytes) -> None:
 def delete(path: str) -> None:
     """Remove a file; one that is not there is no error."""
     filesystem, inner = url_to_fs(path)
-    if filesystem.exists(inner):
-        filesystem.rm(inner)
+    with storage_errors(f"delete {path}"), suppress(FileNotFoundError):
+        filesystem.rm_file(inner)
 
 
 def delete_partials(folder: str) -> None:
@@ -141,28 +155,41 @@ def check_writable(folder: str) -> None:
     Raises:
         UserError: the folder cannot be made or written to.
     """
+    local = isinstance(url_to_fs(folder)[0], LocalFileSystem)
+    remedy = "choose another folder" if local else "check the bucket, the endpoint and the keys"
     probe = join(folder, f".probe{PARTIAL_MARK}{uuid.uuid4().hex[:8]}")
     try:
         write_bytes(probe, b"")
         delete(probe)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder!r}: {error}; choose another folder") from error
+    except (OSError, StorageError) as error:
+        cause = error.__cause__ or error
+        raise UserError(f"cannot write to {folder!r}: {cause}; {remedy}") from error
 
 
 @contextmanager
 def sole_writer(folder: str) -> Iterator[None]:
-    """Hold a local folder against a second writer for the block; object stores have no such lock.
+    """Hold a folder against a second writer for the block.
 
-    The lock is the kernel's (flock), so a killed writer leaves none behind.
+    Locally the lock is the kernel's (flock), which goes with the process; on S3 a lease object,
+    which a killed writer leaves for a minute. Other stores have no such lock.
 
     Raises:
         UserError: another process holds it.
     """
     filesystem, inner = url_to_fs(folder)
-    if not isinstance(filesystem, LocalFileSystem):
+    if isinstance(filesystem, LocalFileSystem):
+        with _flock(folder, Path(inner) / LOCK_NAME):
+            yield
+    elif object_store.speaks(filesystem, object_store.S3):
+        with lease.sole_holder(filesystem, join(inner, LOCK_NAME), folder=folder):
+            yield
+    else:
         yield
-        return
-    with (Path(inner) / LOCK_NAME).open("w") as lock:
+
+
+@contextmanager
+def _flock(folder: str, path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -170,25 +197,6 @@ def sole_writer(folder: str) -> Iterator[None]:
                 f"another run is writing to {folder!r}; wait for it or choose another folder"
             ) from error
         yield
-
-
-def _appears_when_closed(filesystem: Any) -> bool:
-    """Whether an object is there only when its upload is completed, and can be aborted."""
-    protocols = filesystem.protocol
-    names = {protocols} if isinstance(protocols, str) else set(protocols)
-    return bool(names & OBJECT_STORES)
-
-
-@contextmanager
-def _one_upload(file: Any) -> Iterator[IO[Any]]:
-    try:
-        yield file
-    except BaseException:
-        file.discard()
-        # Else the garbage collector closes the file, and closing publishes a short object.
-        file.closed = True
-        raise
-    file.close()
 
 
 def sync_folder(folder: Path) -> None:

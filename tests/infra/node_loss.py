@@ -1,0 +1,123 @@
+"""Three Ray nodes on this machine, units on each of them; one node is killed, then one is frozen.
+
+    python node_loss.py FOLDER    writes FOLDER/losses.json: per loss the units and the seconds
+
+A frozen node still holds its connections and answers nothing, like a machine that lost its power
+or network.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ray.cluster_utils import Cluster
+
+from diagonal_infra import ray_cluster
+
+UNITS = 6
+NODES = 3
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+POLL_SECONDS = 0.05
+WAIT_SECONDS = 60.0
+
+
+def unit(number: int, folder: Path) -> int:
+    """Say on which node this runs, wait until the loss has happened; end on other nodes only."""
+    node = str(os.getppid())
+    with (folder / f"{number}.on").open("a") as file:
+        file.write(f"{node}\n")
+    wait_for((folder / "lost").exists)
+    if (folder / "lost").read_text() == node:
+        # A killed raylet's worker lives on for a moment, and could still hand in its result.
+        threading.Event().wait()
+    return number
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(POLL_SECONDS)
+
+
+def raylet(node: Any) -> int:
+    """Its process id, which is the parent of the node's workers."""
+    return node.all_processes["raylet"][0].process.pid
+
+
+def lose(folder: Path, node, how: Callable[[object], None], started: list[float]) -> None:
+    """Lose the node once every node runs a unit, then let the units end."""
+    pid = raylet(node)
+    wait_for(lambda: len({path.read_text() for path in folder.glob("*.on")}) == NODES)
+    (folder / "lost.partial").write_text(str(pid))
+    started.append(time.monotonic())
+    how(node)
+    (folder / "lost.partial").rename(folder / "lost")
+
+
+def freeze(node) -> None:
+    """Stop the node's raylet and its workers, which keep their sockets."""
+    pid = raylet(node)
+    children = [
+        int(entry.name)
+        for entry in Path("/proc").glob("[0-9]*")
+        if parent_of(entry / "stat") == pid
+    ]
+    for each in (pid, *children):
+        os.kill(each, signal.SIGSTOP)
+
+
+def parent_of(stat: Path) -> int | None:
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def run(folder: Path, node, how: Callable[[object], None]) -> dict:
+    """All units, with the loss of `node` in between."""
+    folder.mkdir()
+    started: list[float] = []
+    loss = threading.Thread(target=lose, args=(folder, node, how, started))
+    loss.start()
+    finished = ray_cluster.map_unordered(
+        partial(unit, folder=folder),
+        range(UNITS),
+        workers=NODES,
+        local=False,
+        # Not this deadline shall save the unit, but Ray's notice of the loss.
+        deadline_seconds=10 * WAIT_SECONDS,
+    )
+    pairs = list(finished)
+    loss.join()
+    tries = [path.read_text().splitlines() for path in folder.glob("*.on")]
+    lost = (folder / "lost").read_text()
+    return {
+        "pairs": sorted(pairs),
+        "lost_units": [nodes for nodes in tries if lost in nodes],
+        "seconds": time.monotonic() - started[0],
+    }
+
+
+def main(folder: Path) -> None:
+    os.environ |= ray_cluster.ENVIRONMENT
+    cluster = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
+    # Not 127.0.0.1, which Ray replaces by the machine's own address.
+    os.environ["RAY_ADDRESS"] = str(cluster.address)
+    first, second = cluster.add_node(**NODE), cluster.add_node(**NODE)
+    killed = run(folder / "killed", first, partial(cluster.remove_node, allow_graceful=False))
+    cluster.add_node(**NODE)
+    frozen = run(folder / "frozen", second, freeze)
+    (folder / "losses.json").write_text(json.dumps({"killed": killed, "frozen": frozen}))
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

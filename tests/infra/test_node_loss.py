@@ -1,0 +1,33 @@
+"""A Ray node that is lost in mid-run costs no unit, and is noticed soon."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+NOTICED_SECONDS = 20.0
+
+
+@pytest.mark.ray
+def test_a_lost_node_is_noticed_and_its_units_run_elsewhere(tmp_path: Path) -> None:
+    # A process of its own, with its own folder and addresses: other tests run Ray beside it.
+    # Ray's sockets need a short path.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("node_loss.py")), str(tmp_path)],
+            env=os.environ | {"RAY_TMPDIR": folder, "RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    losses = json.loads((tmp_path / "losses.json").read_text())
+    for how in ("killed", "frozen"):
+        assert losses[how]["pairs"] == [[number, number] for number in range(6)]
+        assert [len(nodes) for nodes in losses[how]["lost_units"]] == [2], "run here and elsewhere"
+        assert losses[how]["seconds"] < NOTICED_SECONDS, (how, losses)
