@@ -1,0 +1,293 @@
+"""What is measured: each function gives one entry of the JSON.
+
+    base      both programs over the same nginx: CPU, wall, memory; start-up included and excluded
+    limits    decode + resize + encode from memory on one core
+    refused   as base, 40 % of the images too small or too wide
+    slow      a slow, partly broken web: wall clock
+    scaling   1, 2, 4 workers of ours on a web that is only slow
+    quality   SSIM of what the two programs stored
+
+Start-up is excluded by difference: a run of few images, which starts as many workers, is taken from
+the run of all of them.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import fetch_quality
+import fetch_web
+from diagonal_infra.errors import DiagonalError
+from fetch_corpus import MAX_ASPECT, MIN_SIDE, CorpusImage, ensure_corpus, statistics_of
+from fetch_engines import LOCAL, OURS, PEER, Run, Settings, run_program
+from fetch_servers import Server, answer_times, nginx, slow_web
+
+LIMITS_SCRIPT = Path(__file__).parent / "fetch_limits.py"
+LIMIT_IMAGES = 800
+QUALITY_IMAGES = 200
+REFUSED_SHARE = 0.4
+LARGE_SHARD = 500
+SCALING_WORKERS, SCALING_IN_FLIGHT, SCALING_HOSTS = (1, 2, 4), 4, 8
+STEADY = (0.2, 0.8)
+"""The part of a scaling run that counts: between these shares of its answers."""
+PEER_MANY_THREADS = 256
+"""img2dataset's own default; the other rows have 64, which costs it no more CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """How much to measure, and where the files go."""
+
+    images: int
+    small: int
+    """Images of the short runs that stand for start-up."""
+    repeats: int
+    work: Path
+
+    @property
+    def corpora(self) -> Path:
+        """Folder of usual/ and refused/."""
+        return self.work / "corpus"
+
+    def usual(self, count: int) -> list[CorpusImage]:
+        """The first images of the usual corpus."""
+        return ensure_corpus(self.corpora / "usual", count)
+
+
+def base(bench: Bench) -> dict[str, Any]:
+    """Both programs, ours on Ray and in one process."""
+    images = bench.usual(bench.images)
+    paths = [f"usual/{image.name}" for image in images]
+    settings = _settings_for(bench.images)
+    found = _compare(bench, "base", paths, settings, (PEER, OURS, LOCAL), least_kept=0.98)
+    return {**found, "corpus": statistics_of(images)}
+
+
+def refused(bench: Bench) -> dict[str, Any]:
+    """The same with limits that two of five images fail."""
+    usual = bench.usual(bench.images)
+    folder, count = bench.corpora / "refused", round(REFUSED_SHARE * bench.images)
+    outside = iter(ensure_corpus(folder, count + 2, refused=True))
+    # Places 1 and 3 of every five, so that short and long runs have the same share.
+    images = [next(outside) if i % 5 in (1, 3) else image for i, image in enumerate(usual)]
+    paths = [
+        f"{'refused' if i % 5 in (1, 3) else 'usual'}/{image.name}"
+        for i, image in enumerate(images)
+    ]
+    settings = replace(_settings_for(bench.images), min_side=MIN_SIDE, max_aspect=MAX_ASPECT)
+    found = _compare(bench, "refused", paths, settings, (PEER, OURS), least_kept=0.58)
+    return {**found, "corpus": statistics_of(images)}
+
+
+def _settings_for(count: int) -> Settings:
+    """Shards of 500, or less if not every worker would get one."""
+    return Settings(samples_per_shard=max(2, min(LARGE_SHARD, count // 2)))
+
+
+def _compare(
+    bench: Bench,
+    name: str,
+    paths: Sequence[str],
+    settings: Settings,
+    programs: Sequence[str],
+    *,
+    least_kept: float,
+) -> dict[str, Any]:
+    """Short and long runs of each program in turn, `repeats` times."""
+    pairs: dict[str, list[tuple[Run, Run]]] = {program: [] for program in programs}
+    short = replace(settings, samples_per_shard=max(2, bench.small // 2))
+    with nginx(bench.corpora) as server:
+        urls = [f"http://{server.hosts[0]}/{path}" for path in paths]
+        for _ in range(bench.repeats):
+            for program in programs:
+                folder = bench.work / "runs" / f"{name}-{program}"
+                little = run_program(program, urls[: bench.small], folder, short, server)
+                whole = run_program(program, urls, folder, settings, server)
+                _check_kept(program, whole, least_kept)
+                pairs[program].append((little, whole))
+    return {
+        "images": bench.images,
+        "small": bench.small,
+        "repeats": bench.repeats,
+        "settings": asdict(settings),
+        "programs": {program: _summary(runs) for program, runs in pairs.items()},
+    }
+
+
+def _check_kept(program: str, run: Run, least: float) -> None:
+    if run.kept < least * run.images:
+        raise DiagonalError(
+            f"{program} kept {run.kept} of {run.images} images where {least:.0%} were expected; "
+            "its figures would mean nothing"
+        )
+
+
+def _summary(pairs: Sequence[tuple[Run, Run]]) -> dict[str, float]:
+    """Medians over the pairs of a short and a long run; of memory, the largest."""
+
+    def median(figure: Callable[[Run, Run], float]) -> float:
+        return round(statistics.median(figure(little, whole) for little, whole in pairs), 3)
+
+    def slope(little: Run, whole: Run) -> float:
+        more = whole.images - little.images
+        return (whole.usage.cpu_seconds - little.usage.cpu_seconds) / more
+
+    largest = max((whole.usage for _, whole in pairs), key=lambda usage: usage.max_rss_bytes)
+    return {
+        "cpu_ms_included": median(lambda _, whole: 1e3 * whole.usage.cpu_seconds / whole.images),
+        "cpu_ms_excluded": median(lambda little, whole: 1e3 * slope(little, whole)),
+        "startup_cpu_seconds": median(
+            lambda little, whole: little.usage.cpu_seconds - little.images * slope(little, whole)
+        ),
+        "images_per_second_included": median(
+            lambda _, whole: whole.images / whole.usage.wall_seconds
+        ),
+        "images_per_second_excluded": median(
+            lambda little, whole: (
+                (whole.images - little.images)
+                / max(1e-3, whole.usage.wall_seconds - little.usage.wall_seconds)
+            )
+        ),
+        "server_cpu_ms": median(
+            lambda _, whole: 1e3 * whole.usage.server_cpu_seconds / whole.images
+        ),
+        "max_rss_mb": round(largest.max_rss_bytes / 1e6),
+        "max_pss_mb": round(max(whole.usage.max_pss_bytes for _, whole in pairs) / 1e6),
+        "waited_cpu_ms": median(
+            lambda _, whole: 1e3 * whole.usage.waited_cpu_seconds / whole.images
+        ),
+        "sampled_cpu_ms": median(
+            lambda _, whole: 1e3 * whole.usage.sampled_cpu_seconds / whole.images
+        ),
+        "processes": median(lambda _, whole: whole.usage.processes),
+        "success_rate": median(lambda _, whole: whole.kept / whole.images),
+    }
+
+
+def limits(bench: Bench) -> dict[str, Any]:
+    """The decoders alone, on the files of `base` or an even share of each kind of them."""
+    images = sorted(bench.usual(bench.images), key=lambda image: (image.kind, image.name))
+    chosen = images[:: max(1, len(images) // LIMIT_IMAGES)]
+    done = subprocess.run(
+        [sys.executable, str(LIMITS_SCRIPT), str(bench.corpora / "usual")],
+        input="\n".join(image.name for image in chosen),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {"images": len(chosen), "cpu_ms": json.loads(done.stdout)}
+
+
+def slow(bench: Bench) -> dict[str, Any]:
+    """Wall clock over a slow web where one URL in five fails; no retries, equal timeouts."""
+    names = [image.name for image in bench.usual(bench.images)]
+    hosts = fetch_web.host_count(len(names))
+    settings = Settings(samples_per_shard=max(2, min(2 * LARGE_SHARD, len(names) // 2)))
+    many = replace(settings, peer_threads=PEER_MANY_THREADS)
+    found = {}
+    with slow_web(bench.corpora / "usual", hosts) as server:
+        urls = fetch_web.plan_urls(names, server.port, hosts, trouble=True)
+        for label, program, chosen in (
+            (f"{PEER}, 64 threads", PEER, settings),
+            (f"{PEER}, {PEER_MANY_THREADS} threads", PEER, many),
+            (OURS, OURS, settings),
+        ):
+            found[label] = _slow_run(bench, program, urls, chosen, server)
+    return {
+        "images": len(names),
+        "hosts": hosts,
+        "settings": asdict(settings),
+        "programs": found,
+    }
+
+
+def _slow_run(
+    bench: Bench, program: str, urls: Sequence[str], settings: Settings, server: Server
+) -> dict[str, float]:
+    folder = bench.work / "runs" / f"slow-{program}"
+    # The same start with good URLs only; the files are few, so this is start-up and one latency.
+    good = [url for url in urls if "/f/" in url][: 4 * settings.workers]
+    start = run_program(program, good, folder, replace(settings, samples_per_shard=4), server)
+    run = run_program(program, urls, folder, settings, server)
+    wall = run.usage.wall_seconds
+    return {
+        "kept": run.kept,
+        "success_rate": round(run.kept / run.images, 3),
+        "wall_seconds": wall,
+        "startup_wall_seconds": start.usage.wall_seconds,
+        "kept_per_second_included": round(run.kept / wall, 2),
+        "kept_per_second_excluded": round(run.kept / max(1e-3, wall - start.usage.wall_seconds), 2),
+        "cpu_ms_included": round(1e3 * run.usage.cpu_seconds / run.images, 3),
+        "server_cpu_ms": round(1e3 * run.usage.server_cpu_seconds / run.images, 3),
+    }
+
+
+def scaling(bench: Bench) -> dict[str, Any]:
+    """Answers per second at 1, 2 and 4 workers, few in flight each, so that the web is the limit.
+
+    Each worker gets as many images as the one did. Small files: CPU is not what is measured here.
+    """
+    per_worker = max(40, bench.images // 8)
+    usual = sorted(bench.usual(bench.images), key=lambda image: image.size_bytes)
+    smallest = [image.name for image in usual if image.kind.startswith("jpeg")][: per_worker // 2]
+    rates: dict[int, float] = {}
+    with slow_web(bench.corpora / "usual", SCALING_HOSTS) as server:
+        for workers in SCALING_WORKERS:
+            count = per_worker * workers
+            names = (smallest * (count // len(smallest) + 1))[:count]
+            urls = fetch_web.plan_urls(names, server.port, SCALING_HOSTS, trouble=False)
+            settings = Settings(
+                workers=workers,
+                samples_per_shard=per_worker // 2,
+                max_in_flight=SCALING_IN_FLIGHT,
+            )
+            folder = bench.work / "runs" / f"scaling-{workers}"
+            _check_kept(OURS, run_program(OURS, urls, folder, settings, server), 0.98)
+            rates[workers] = round(steady_rate(answer_times(server)), 2)
+    return {
+        "images_per_worker": per_worker,
+        "in_flight_per_worker": SCALING_IN_FLIGHT,
+        "answers_per_second": {str(workers): rate for workers, rate in rates.items()},
+        "efficiency": {
+            str(workers): round(rate / (workers * rates[1]), 3) for workers, rate in rates.items()
+        },
+    }
+
+
+def steady_rate(times: Sequence[float]) -> float:
+    """Answers per second in the middle of a run: workers start one after the other."""
+    ordered = sorted(times)
+    first, last = (int(share * (len(ordered) - 1)) for share in STEADY)
+    return (last - first) / (ordered[last] - ordered[first])
+
+
+def quality(bench: Bench) -> dict[str, Any]:
+    """SSIM of ours against img2dataset's own output on the same files."""
+    images = bench.usual(min(QUALITY_IMAGES, bench.images))
+    runs = bench.work / "runs"
+    settings = _settings_for(len(images))
+    with nginx(bench.corpora) as server:
+        url_of = {image: f"http://{server.hosts[0]}/usual/{image.name}" for image in images}
+        for program in (PEER, OURS):
+            folder = runs / f"quality-{program}"
+            run = run_program(program, list(url_of.values()), folder, settings, server)
+            _check_kept(program, run, 0.98)
+    # img2dataset leaves these as they lie in the file; ours are turned upright.
+    turned = {url for image, url in url_of.items() if image.turned}
+    return fetch_quality.compare(runs / f"quality-{OURS}", runs / f"quality-{PEER}", turned)
+
+
+ROWS = {
+    "base": base,
+    "limits": limits,
+    "refused": refused,
+    "slow": slow,
+    "scaling": scaling,
+    "quality": quality,
+}
+"""In the order of measuring: `limits` right after `base`, with which it is compared."""
