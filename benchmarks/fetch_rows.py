@@ -32,6 +32,8 @@ LIMIT_IMAGES = 800
 QUALITY_IMAGES = 200
 REFUSED_SHARE = 0.4
 LARGE_SHARD = 500
+STARTS = 2
+"""Runs of the slow row that stand for start-up; the shorter counts."""
 SCALING_WORKERS, SCALING_IN_FLIGHT, SCALING_HOSTS = (1, 2, 4), 4, 8
 STEADY = (0.2, 0.8)
 """The part of a scaling run that counts: between these shares of its answers."""
@@ -103,9 +105,12 @@ def _compare(
     short = replace(settings, samples_per_shard=max(2, bench.small // 2))
     with nginx(bench.corpora) as server:
         urls = [f"http://{server.hosts[0]}/{path}" for path in paths]
-        for _ in range(bench.repeats):
+        for repeat in range(bench.repeats):
             for program in programs:
                 folder = bench.work / "runs" / f"{name}-{program}"
+                if repeat == 0:
+                    # Not counted: reads the program's libraries from the disk.
+                    run_program(program, urls[: bench.small], folder, short, server)
                 little = run_program(program, urls[: bench.small], folder, short, server)
                 whole = run_program(program, urls, folder, settings, server)
                 _check_kept(program, whole, least_kept)
@@ -212,16 +217,18 @@ def _slow_run(
     folder = bench.work / "runs" / f"slow-{program}"
     # The same start with good URLs only; the files are few, so this is start-up and one latency.
     good = [url for url in urls if "/f/" in url][: 4 * settings.workers]
-    start = run_program(program, good, folder, replace(settings, samples_per_shard=4), server)
+    short = replace(settings, samples_per_shard=4)
+    starts = [run_program(program, good, folder, short, server) for _ in range(STARTS)]
+    startup = min(start.usage.wall_seconds for start in starts)
     run = run_program(program, urls, folder, settings, server)
     wall = run.usage.wall_seconds
     return {
         "kept": run.kept,
         "success_rate": round(run.kept / run.images, 3),
         "wall_seconds": wall,
-        "startup_wall_seconds": start.usage.wall_seconds,
+        "startup_wall_seconds": startup,
         "kept_per_second_included": round(run.kept / wall, 2),
-        "kept_per_second_excluded": round(run.kept / max(1e-3, wall - start.usage.wall_seconds), 2),
+        "kept_per_second_excluded": round(run.kept / max(1e-3, wall - startup), 2),
         "cpu_ms_included": round(1e3 * run.usage.cpu_seconds / run.images, 3),
         "server_cpu_ms": round(1e3 * run.usage.server_cpu_seconds / run.images, 3),
     }

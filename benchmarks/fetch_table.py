@@ -71,6 +71,9 @@ def _table(lines: Sequence[Line]) -> str:
 
 
 def _cost_line(measure: str, peer: float, ours: float, goal: float | None) -> Line:
+    if min(peer, ours) <= 0:
+        # Differences of runs that were too short.
+        return Line(measure=measure, peer=f"{peer:.2f}", ours=f"{ours:.2f}", ratio="below noise")
     ratio = ours / peer
     return Line(
         measure=measure,
