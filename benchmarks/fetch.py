@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import fetch_engines
 import fetch_rows
+import fetch_slow
 import fetch_table
 import machine
 from diagonal_infra import run_dir
@@ -33,10 +35,21 @@ PACKAGES = (
 )
 
 
+ROWS = {
+    "base": fetch_rows.base,
+    "limits": fetch_rows.limits,
+    "refused": fetch_rows.refused,
+    "slow": fetch_slow.slow,
+    "scaling": fetch_slow.scaling,
+    "quality": fetch_rows.quality,
+}
+"""In the order of measuring: `limits` right after `base`, with which it is compared."""
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Measure the rows that were asked for, in order."""
     given = parse(args)
-    bench = fetch_rows.Bench(
+    bench = fetch_engines.Bench(
         images=given.images, small=given.small, repeats=given.repeat, work=given.work
     )
     target = given.out.with_suffix(".json")
@@ -45,7 +58,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for name in given.only:
         print(f"measuring {name}", file=sys.stderr, flush=True)
         try:
-            row = fetch_rows.ROWS[name](bench)
+            row = ROWS[name](bench)
         except DiagonalError as error:
             print(f"error: {name}: {error}", file=sys.stderr)
             return 1
@@ -68,7 +81,7 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--repeat", type=int, default=3, help="pairs of runs in base and refused")
     parser.add_argument(
-        "--only", type=_row_names, default=list(fetch_rows.ROWS), help="rows, with commas between"
+        "--only", type=_row_names, default=list(ROWS), help="rows, with commas between"
     )
     parser.add_argument("--work", type=Path, default=Path("out/bench"), help="corpus and runs")
     parser.add_argument(
@@ -87,12 +100,12 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
 
 def _row_names(text: str) -> list[str]:
     names = text.split(",")
-    unknown = sorted(set(names) - fetch_rows.ROWS.keys())
+    unknown = sorted(set(names) - ROWS.keys())
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"no row {', '.join(unknown)}; there are {', '.join(fetch_rows.ROWS)}"
+            f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}"
         )
-    return [name for name in fetch_rows.ROWS if name in names]
+    return [name for name in ROWS if name in names]
 
 
 def _when() -> dict[str, str]:

@@ -20,7 +20,7 @@ import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,8 @@ def ensure_corpus(folder: Path, count: int, *, refused: bool = False) -> list[Co
     index = folder / "index.json"
     known = [CorpusImage(**row) for row in json.loads(index.read_text())] if index.is_file() else []
     if len(known) < count:
-        make = partial(_make_image, folder=folder, refused=refused)
-        with multiprocessing.get_context("fork").Pool(PROCESSES, _load_photographs) as pool:
+        make = partial(_make_image, folder=folder, refused=refused, photographs=photograph_paths())
+        with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
             known += pool.map(make, range(len(known), count), chunksize=8)
         aside = index.with_suffix(".partial")
         aside.write_text(json.dumps([asdict(image) for image in known]))
@@ -97,15 +97,6 @@ def statistics_of(images: Sequence[CorpusImage]) -> dict[str, Any]:
         "mean_kilobytes": round(statistics.mean(i.size_bytes for i in images) / 1e3),
         "mean_megapixels": round(statistics.mean(i.width * i.height for i in images) / 1e6, 3),
     }
-
-
-_photographs: list[Image.Image] = []
-"""In the processes of the pool: decoded once each."""
-
-
-def _load_photographs() -> None:
-    if not _photographs:
-        _photographs.extend(_read_photograph(path) for path in photograph_paths())
 
 
 def photograph_paths() -> list[Path]:
@@ -131,6 +122,7 @@ def _is_photograph(path: Path) -> bool:
     return path.stem in PHOTOGRAPHS and path.suffix in (".jpg", ".jpeg", ".png")
 
 
+@cache
 def _read_photograph(path: Path) -> Image.Image:
     with Image.open(path) as image:
         image.draft("RGB", (2500, 2500))
@@ -139,10 +131,12 @@ def _read_photograph(path: Path) -> Image.Image:
     return photograph
 
 
-def _make_image(index: int, folder: Path, refused: bool) -> CorpusImage:
+def _make_image(
+    index: int, folder: Path, refused: bool, photographs: Sequence[Path]
+) -> CorpusImage:
     dice = random.Random(f"{SEED} {refused} {index}")
     width, height = _refused_size(dice) if refused else _usual_size(dice)
-    pixels = _pixels(dice, width, height)
+    pixels = _pixels(_read_photograph(dice.choice(photographs)), dice, width, height)
     content, kind, turned = _encoded(pixels, dice)
     ending = {"jpeg": "jpg"}.get(kind.partition("-")[0], kind.partition("-")[0])
     name = f"{index:06d}.{ending}"
@@ -171,8 +165,7 @@ def _refused_size(dice: random.Random) -> tuple[int, int]:
     return long_side, max(MIN_SIDE // 2, round(long_side / dice.uniform(3.5, 6.0)))
 
 
-def _pixels(dice: random.Random, width: int, height: int) -> Image.Image:
-    photograph = dice.choice(_photographs)
+def _pixels(photograph: Image.Image, dice: random.Random, width: int, height: int) -> Image.Image:
     largest = min(photograph.width / width, photograph.height / height)
     scale = largest * dice.uniform(0.45, 1.0)
     crop = max(1, int(width * scale)), max(1, int(height * scale))

@@ -29,6 +29,26 @@ ENVIRONMENT = {"NO_ALBUMENTATIONS_UPDATE": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bench:
+    """How much to measure, and where the files go."""
+
+    images: int
+    small: int
+    """Images of the short runs that stand for start-up."""
+    repeats: int
+    work: Path
+
+    @property
+    def corpora(self) -> Path:
+        """Folder of usual/ and refused/."""
+        return self.work / "corpus"
+
+    def usual(self, count: int) -> list[fetch_corpus.CorpusImage]:
+        """The first images of the usual corpus."""
+        return fetch_corpus.ensure_corpus(self.corpora / "usual", count)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What both programs are told."""
 
@@ -77,6 +97,19 @@ def run_program(
     usage = measure.run_measured(command, folder, server_pid=server.pid, environment=ENVIRONMENT)
     kept = read_rows(program, folder)["status"].to_pylist().count("success")
     return Run(usage=usage, images=len(urls), kept=kept)
+
+
+def check_kept(program: str, run: Run, least: float) -> None:
+    """Refuse figures of a run that lost images.
+
+    Raises:
+        DiagonalError: less than the share `least` of the URLs became images.
+    """
+    if run.kept < least * run.images:
+        raise DiagonalError(
+            f"{program} kept {run.kept} of {run.images} images where {least:.0%} were expected; "
+            "its figures would mean nothing"
+        )
 
 
 def shards_of(program: str, folder: Path) -> Path:

@@ -1,10 +1,8 @@
-"""What is measured: each function gives one entry of the JSON.
+"""The rows on a quick web: each function gives one entry of the JSON; fetch_slow.py has the others.
 
     base      both programs over the same nginx: CPU, wall, memory; start-up included and excluded
     limits    decode + resize + encode from memory on one core
     refused   as base, 40 % of the images too small or too wide
-    slow      a slow, partly broken web: wall clock
-    scaling   1, 2, 4 workers of ours on a web that is only slow
     quality   SSIM of what the two programs stored
 
 Start-up is excluded by difference: a run of few images, which starts as many workers, is taken from
@@ -16,49 +14,20 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import fetch_quality
-import fetch_web
-from diagonal_infra.errors import DiagonalError
-from fetch_corpus import MAX_ASPECT, MIN_SIDE, CorpusImage, ensure_corpus, statistics_of
-from fetch_engines import LOCAL, OURS, PEER, Run, Settings, run_program
-from fetch_servers import Server, answer_times, nginx, slow_web
+from fetch_corpus import MAX_ASPECT, MIN_SIDE, ensure_corpus, statistics_of
+from fetch_engines import LOCAL, OURS, PEER, Bench, Run, Settings, check_kept, run_program
+from fetch_servers import nginx
 
 LIMITS_SCRIPT = Path(__file__).parent / "fetch_limits.py"
 LIMIT_IMAGES = 800
 QUALITY_IMAGES = 200
 REFUSED_SHARE = 0.4
 LARGE_SHARD = 500
-STARTS = 2
-"""Runs of the slow row that stand for start-up; the shorter counts."""
-SCALING_WORKERS, SCALING_IN_FLIGHT, SCALING_HOSTS = (1, 2, 4), 4, 8
-STEADY = (0.2, 0.8)
-"""The part of a scaling run that counts: between these shares of its answers."""
-PEER_MANY_THREADS = 256
-"""img2dataset's own default; the other rows have 64, which costs it no more CPU."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """How much to measure, and where the files go."""
-
-    images: int
-    small: int
-    """Images of the short runs that stand for start-up."""
-    repeats: int
-    work: Path
-
-    @property
-    def corpora(self) -> Path:
-        """Folder of usual/ and refused/."""
-        return self.work / "corpus"
-
-    def usual(self, count: int) -> list[CorpusImage]:
-        """The first images of the usual corpus."""
-        return ensure_corpus(self.corpora / "usual", count)
 
 
 def base(bench: Bench) -> dict[str, Any]:
@@ -113,7 +82,7 @@ def _compare(
                     run_program(program, urls[: bench.small], folder, short, server)
                 little = run_program(program, urls[: bench.small], folder, short, server)
                 whole = run_program(program, urls, folder, settings, server)
-                _check_kept(program, whole, least_kept)
+                check_kept(program, whole, least_kept)
                 pairs[program].append((little, whole))
     return {
         "images": bench.images,
@@ -122,14 +91,6 @@ def _compare(
         "settings": asdict(settings),
         "programs": {program: _summary(runs) for program, runs in pairs.items()},
     }
-
-
-def _check_kept(program: str, run: Run, least: float) -> None:
-    if run.kept < least * run.images:
-        raise DiagonalError(
-            f"{program} kept {run.kept} of {run.images} images where {least:.0%} were expected; "
-            "its figures would mean nothing"
-        )
 
 
 def _summary(pairs: Sequence[tuple[Run, Run]]) -> dict[str, float]:
@@ -188,91 +149,6 @@ def limits(bench: Bench) -> dict[str, Any]:
     return {"images": len(chosen), "cpu_ms": json.loads(done.stdout)}
 
 
-def slow(bench: Bench) -> dict[str, Any]:
-    """Wall clock over a slow web where one URL in five fails; no retries, equal timeouts."""
-    names = [image.name for image in bench.usual(bench.images)]
-    hosts = fetch_web.host_count(len(names))
-    settings = Settings(samples_per_shard=max(2, min(2 * LARGE_SHARD, len(names) // 2)))
-    many = replace(settings, peer_threads=PEER_MANY_THREADS)
-    found = {}
-    with slow_web(bench.corpora / "usual", hosts) as server:
-        urls = fetch_web.plan_urls(names, server.port, hosts, trouble=True)
-        for label, program, chosen in (
-            (f"{PEER}, 64 threads", PEER, settings),
-            (f"{PEER}, {PEER_MANY_THREADS} threads", PEER, many),
-            (OURS, OURS, settings),
-        ):
-            found[label] = _slow_run(bench, program, urls, chosen, server)
-    return {
-        "images": len(names),
-        "hosts": hosts,
-        "settings": asdict(settings),
-        "programs": found,
-    }
-
-
-def _slow_run(
-    bench: Bench, program: str, urls: Sequence[str], settings: Settings, server: Server
-) -> dict[str, float]:
-    folder = bench.work / "runs" / f"slow-{program}"
-    # The same start with good URLs only; the files are few, so this is start-up and one latency.
-    good = [url for url in urls if "/f/" in url][: 4 * settings.workers]
-    short = replace(settings, samples_per_shard=4)
-    starts = [run_program(program, good, folder, short, server) for _ in range(STARTS)]
-    startup = min(start.usage.wall_seconds for start in starts)
-    run = run_program(program, urls, folder, settings, server)
-    wall = run.usage.wall_seconds
-    return {
-        "kept": run.kept,
-        "success_rate": round(run.kept / run.images, 3),
-        "wall_seconds": wall,
-        "startup_wall_seconds": startup,
-        "kept_per_second_included": round(run.kept / wall, 2),
-        "kept_per_second_excluded": round(run.kept / max(1e-3, wall - startup), 2),
-        "cpu_ms_included": round(1e3 * run.usage.cpu_seconds / run.images, 3),
-        "server_cpu_ms": round(1e3 * run.usage.server_cpu_seconds / run.images, 3),
-    }
-
-
-def scaling(bench: Bench) -> dict[str, Any]:
-    """Answers per second at 1, 2 and 4 workers, few in flight each, so that the web is the limit.
-
-    Each worker gets as many images as the one did. Small files: CPU is not what is measured here.
-    """
-    per_worker = max(40, bench.images // 8)
-    usual = sorted(bench.usual(bench.images), key=lambda image: image.size_bytes)
-    smallest = [image.name for image in usual if image.kind.startswith("jpeg")][: per_worker // 2]
-    rates: dict[int, float] = {}
-    with slow_web(bench.corpora / "usual", SCALING_HOSTS) as server:
-        for workers in SCALING_WORKERS:
-            count = per_worker * workers
-            names = (smallest * (count // len(smallest) + 1))[:count]
-            urls = fetch_web.plan_urls(names, server.port, SCALING_HOSTS, trouble=False)
-            settings = Settings(
-                workers=workers,
-                samples_per_shard=per_worker // 2,
-                max_in_flight=SCALING_IN_FLIGHT,
-            )
-            folder = bench.work / "runs" / f"scaling-{workers}"
-            _check_kept(OURS, run_program(OURS, urls, folder, settings, server), 0.98)
-            rates[workers] = round(steady_rate(answer_times(server)), 2)
-    return {
-        "images_per_worker": per_worker,
-        "in_flight_per_worker": SCALING_IN_FLIGHT,
-        "answers_per_second": {str(workers): rate for workers, rate in rates.items()},
-        "efficiency": {
-            str(workers): round(rate / (workers * rates[1]), 3) for workers, rate in rates.items()
-        },
-    }
-
-
-def steady_rate(times: Sequence[float]) -> float:
-    """Answers per second in the middle of a run: workers start one after the other."""
-    ordered = sorted(times)
-    first, last = (int(share * (len(ordered) - 1)) for share in STEADY)
-    return (last - first) / (ordered[last] - ordered[first])
-
-
 def quality(bench: Bench) -> dict[str, Any]:
     """SSIM of ours against img2dataset's own output on the same files."""
     images = bench.usual(min(QUALITY_IMAGES, bench.images))
@@ -283,18 +159,7 @@ def quality(bench: Bench) -> dict[str, Any]:
         for program in (PEER, OURS):
             folder = runs / f"quality-{program}"
             run = run_program(program, list(url_of.values()), folder, settings, server)
-            _check_kept(program, run, 0.98)
+            check_kept(program, run, 0.98)
     # img2dataset leaves these as they lie in the file; ours are turned upright.
     turned = {url for image, url in url_of.items() if image.turned}
     return fetch_quality.compare(runs / f"quality-{OURS}", runs / f"quality-{PEER}", turned)
-
-
-ROWS = {
-    "base": base,
-    "limits": limits,
-    "refused": refused,
-    "slow": slow,
-    "scaling": scaling,
-    "quality": quality,
-}
-"""In the order of measuring: `limits` right after `base`, with which it is compared."""

@@ -6,16 +6,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
 import fetch_corpus
-import fetch_rows
 import fetch_servers
+import fetch_slow
 import fetch_table
 import fetch_web
 import machine
 import measure
-import pytest
-from PIL import Image
-
 from diagonal_infra.errors import DiagonalError
 
 ROOT = Path(__file__).parent.parent
@@ -116,7 +116,7 @@ def test_a_difference_below_the_noise_meets_no_goal() -> None:
 
 def test_the_steady_rate_leaves_out_start_and_end() -> None:
     steady = [10 + i / 50 for i in range(100)]
-    assert fetch_rows.steady_rate([0.0, *steady, 60.0]) == pytest.approx(50.0)
+    assert fetch_slow.steady_rate([0.0, *steady, 60.0]) == pytest.approx(50.0)
 
 
 def test_the_planned_urls_fail_in_their_shares() -> None:
