@@ -23,6 +23,7 @@ from diagonal_infra.errors import DiagonalError
 from fetch_servers import Server
 
 PEER, OURS, LOCAL = "img2dataset", "diagonal", "diagonal-local"
+KEPT_TOLERANCE = 0.02
 PEER_SCRIPT = Path(__file__).parent / "fetch_img2dataset.py"
 # Its import would otherwise ask the internet for a newer albumentations, in every process.
 ENVIRONMENT = {"NO_ALBUMENTATIONS_UPDATE": "1"}
@@ -99,15 +100,15 @@ def run_program(
     return Run(usage=usage, images=len(urls), kept=kept)
 
 
-def check_kept(program: str, run: Run, least: float) -> None:
-    """Refuse figures of a run that lost images.
+def check_kept(program: str, run: Run, expected: float) -> None:
+    """Refuse figures of a run that lost images, or kept what it should have refused.
 
     Raises:
-        DiagonalError: less than the share `least` of the URLs became images.
+        DiagonalError: the share of URLs that became images is not the expected one.
     """
-    if run.kept < least * run.images:
+    if abs(run.kept / run.images - expected) > KEPT_TOLERANCE:
         raise DiagonalError(
-            f"{program} kept {run.kept} of {run.images} images where {least:.0%} were expected; "
+            f"{program} kept {run.kept} of {run.images} images where {expected:.0%} were expected; "
             "its figures would mean nothing"
         )
 

@@ -120,6 +120,8 @@ def _limit_lines(rows: Rows) -> Iterator[Line]:
     best = best_stock(cpu_ms)
     peer, ours = (rows["base"]["programs"][name]["cpu_ms_excluded"] for name in (PEER, OURS))
     over = ours / cpu_ms[best]
+    if min(peer, ours) <= 0:
+        return
     yield Line(
         measure=f"CPU over the stock limit of decode + resize + encode ({best})",
         peer=f"{peer / cpu_ms[best]:.2f}×",
