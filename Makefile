@@ -7,6 +7,7 @@ RUN := $(BIN)/python -m
 TARGET ?= train
 ON ?= local
 PROCESSES ?= 1
+WHAT ?= engines
 # Threads that wait by spinning take the core from the decoding processes.
 export OMP_WAIT_POLICY ?= passive
 
@@ -86,8 +87,8 @@ test: .venv/ready ## The test suite, on two cores, in minutes
 test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## Measure against the peers; results go to benchmarks/results
-	$(BIN)/python benchmarks/engines.py
+bench: .venv/ready ## WHAT=engines or fetch: measure against the peers into benchmarks/results
+	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)
 	rm -rf out .pytest_cache .ruff_cache

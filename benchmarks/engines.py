@@ -12,7 +12,6 @@ import datetime
 import importlib
 import json
 import os
-import platform
 import resource
 import statistics
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+import machine
 from diagonal_data.config import ShardsConfig
 from diagonal_data.demo.server import serving
 from diagonal_data.demo.site import ensure_site
@@ -53,14 +53,6 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def cpu_model() -> str:
-    """The processor's name, where Linux tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def main() -> None:
     """Measure both engines in turn and report medians and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -86,7 +78,7 @@ def main() -> None:
     }
     result = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hardware": f"{cpu_model()}, {os.cpu_count()} cores",
+        "hardware": f"{machine.cpu_model()}, {os.cpu_count()} cores",
         "code_revision": run_dir.code_revision(),
         "candidates": len(candidates),
         "repeats": given.repeats,
