@@ -1,10 +1,10 @@
 """Nobody sets out into the web unnamed: a contact, or hosts of one's own."""
 
-import ipaddress
 from collections.abc import Sequence
 
 from diagonal_data.addresses import http_url, is_listed
 from diagonal_data.config import ShardsConfig
+from diagonal_data.host_ledger import is_loopback
 from diagonal_data.units import first_urls
 from diagonal_infra.errors import UserError
 
@@ -17,8 +17,8 @@ def require_contact(config: ShardsConfig, candidates: list[str]) -> None:
     """
     if config.fetch.contact:
         return
-    urls = filter(None, map(http_url, first_urls(candidates)))
-    if not any(_is_near(url.raw_host or "", url.port or 0, config.allow_hosts) for url in urls):
+    urls = [url for url in map(http_url, first_urls(candidates)) if url is not None]
+    if urls and not any(_is_near(url.raw_host or "", url.port or 0, config.allow_hosts) for url in urls):
         raise UserError(
             f"the candidates {config.candidates!r} are on other people's servers; give a page or "
             "an address where their owners reach you with --fetch.contact"
@@ -26,9 +26,4 @@ def require_contact(config: ShardsConfig, candidates: list[str]) -> None:
 
 
 def _is_near(host: str, port: int, allow_hosts: Sequence[str]) -> bool:
-    if host == "localhost" or is_listed(host, port, allow_hosts):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(host) or is_listed(host, port, allow_hosts)

@@ -151,6 +151,9 @@ class HostLedger:
         self._hosts: dict[str, _Host] = {}
         self._seen: dict[str, float] = {}
         self._waits: dict[str, set[str]] = {}
+        """Hosts for which a worker stands in line."""
+        self._holds: dict[str, set[str]] = {}
+        """Hosts of which a worker should hold slots."""
         self._swept = clock()
         self._silence = SILENCE_SECONDS + config.timeout_seconds
         for name, count in (opt_outs or {}).items():
@@ -165,7 +168,7 @@ class HostLedger:
         for name, waits in ask.returned.items():
             for wait in waits:
                 heapq.heappush(self._host(name).free, now + wait)
-        for name in {*ask.held, *ask.returned}:
+        for name in {*ask.held, *ask.returned, *self._holds.get(ask.worker, ())}:
             self._settle(self._host(name), ask.worker, ask.held.get(name, 0), now)
         for name, news in ask.news.items():
             self._note(self._host(name), news, now)
@@ -174,7 +177,8 @@ class HostLedger:
             waits = self._lend(self._host(name), ask.worker, count, now)
             if waits:
                 granted[name] = waits
-        touched = {*ask.held, *ask.wanted, *granted}
+        self._holds[ask.worker] = {*ask.held, *granted}
+        touched = {*ask.held, *ask.wanted}
         hosts = {name: self._hosts[name] for name in touched}
         closed = {name: self._closed(host, now) for name, host in hosts.items()}
         return Answer(
@@ -281,6 +285,5 @@ class HostLedger:
     def _drop(self, worker: str, now: float) -> None:
         self._stop_waiting(worker, keep={})
         del self._waits[worker]
-        for host in self._hosts.values():
-            if worker in host.held:
-                self._settle(host, worker, 0, now)
+        for name in self._holds.pop(worker, ()):
+            self._settle(self._hosts[name], worker, 0, now)

@@ -1,0 +1,214 @@
+"""The ledger alone, with a clock of its own."""
+
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from diagonal_data.fetch_config import FetchConfig
+from diagonal_data.host_ledger import (
+    SILENCE_SECONDS,
+    TURN_SECONDS,
+    UNAVAILABLE_SECONDS,
+    Answer,
+    Ask,
+    HostLedger,
+    HostNews,
+    limits_of,
+)
+from diagonal_data.schema import Reason
+
+HOST = "pictures.test"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def ledger_of(clock: Clock, **settings: object) -> HostLedger:
+    config = FetchConfig(**{"max_per_host": 4, "max_per_second": 0.0, **settings})  # pyright: ignore[reportArgumentType]  # keywords of one dataclass
+    return HostLedger(config, clock=clock)
+
+
+def want(ledger: HostLedger, worker: str, count: int, held: int = 0) -> int:
+    """How many slots of HOST the worker holds after asking."""
+    ask = Ask(worker=worker, held={HOST: held} if held else {}, wanted={HOST: count})
+    return held + len(ledger.ask(ask).granted.get(HOST, ()))
+
+
+def give_back(ledger: HostLedger, worker: str, held: int, *waits: float) -> Answer:
+    kept = {HOST: held} if held else {}
+    return ledger.ask(Ask(worker=worker, held=kept, returned={HOST: waits}))
+
+
+def news(ledger: HostLedger, **news: float) -> Answer:
+    told = {HOST: HostNews(**news)}  # pyright: ignore[reportArgumentType]  # keywords of one dataclass
+    return ledger.ask(Ask(worker="a", news=told, wanted={HOST: 1}))
+
+
+def test_no_more_slots_are_lent_than_the_host_has(clock: Clock) -> None:
+    ledger = ledger_of(clock)
+    assert want(ledger, "a", 10) == 4
+    assert want(ledger, "b", 10) == 0
+    give_back(ledger, "a", 1, 0.0, 0.0, 0.0)
+    assert want(ledger, "b", 10) == 2, "half of the host, as another worker holds some too"
+
+
+def test_slots_come_back_with_the_time_from_which_they_may_be_used(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_host=2, max_per_second=4.0)
+    assert limits_of(HOST, FetchConfig(max_per_host=2, max_per_second=4.0)).interval_seconds == 0.5
+    assert want(ledger, "a", 2) == 2
+    give_back(ledger, "a", 0, 0.3, 0.4)
+    clock.now += 0.1
+    granted = ledger.ask(Ask(worker="b", wanted={HOST: 2})).granted[HOST]
+    assert sorted(granted) == pytest.approx([0.2, 0.3])
+
+
+def test_who_waits_longest_is_served_first(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_host=1)
+    assert want(ledger, "a", 1) == 1
+    assert want(ledger, "b", 1) == 0
+    assert want(ledger, "c", 1) == 0
+    give_back(ledger, "a", 0, 0.0)
+    assert want(ledger, "c", 1) == 0
+    assert want(ledger, "b", 1) == 1
+
+
+def test_a_worker_that_wants_no_more_does_not_stand_in_the_way(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_host=1)
+    want(ledger, "a", 1)
+    want(ledger, "b", 1)
+    ledger.ask(Ask(worker="b"))
+    give_back(ledger, "a", 0, 0.0)
+    assert want(ledger, "c", 1) == 1
+
+
+def test_who_holds_more_than_its_share_is_asked_to_return_some(clock: Clock) -> None:
+    ledger = ledger_of(clock)
+    want(ledger, "a", 4)
+    assert ledger.ask(Ask(worker="a", held={HOST: 4})).recalled == {}
+    want(ledger, "b", 4)
+    assert ledger.ask(Ask(worker="a", held={HOST: 4})).recalled == {HOST: 2}
+
+
+def test_slots_go_round_when_there_are_more_workers_than_slots(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_host=1)
+    want(ledger, "a", 1)
+    want(ledger, "b", 1)
+    assert ledger.ask(Ask(worker="a", held={HOST: 1})).recalled == {}
+    clock.now += TURN_SECONDS * 1.1
+    assert ledger.ask(Ask(worker="a", held={HOST: 1})).recalled == {HOST: 1}
+
+
+def test_the_slots_of_a_silent_worker_are_lent_again_and_not_too_early(clock: Clock) -> None:
+    ledger = ledger_of(clock, timeout_seconds=20.0)
+    want(ledger, "a", 4)
+    clock.now += SILENCE_SECONDS + 19.0
+    assert want(ledger, "b", 4) == 0
+    clock.now += 2.0
+    assert want(ledger, "b", 4) == 4
+
+
+def test_a_new_ledger_believes_what_workers_hold(clock: Clock) -> None:
+    ledger = ledger_of(clock)
+    ledger.ask(Ask(worker="a", held={HOST: 3}))
+    assert want(ledger, "b", 4) == 1
+
+
+def test_a_grant_that_never_arrived_is_lent_again(clock: Clock) -> None:
+    ledger = ledger_of(clock)
+    want(ledger, "a", 4)
+    ledger.ask(Ask(worker="a"))
+    assert want(ledger, "b", 4) == 4
+
+
+def test_a_worker_that_leaves_holds_nothing(clock: Clock) -> None:
+    ledger = ledger_of(clock)
+    want(ledger, "a", 4)
+    ledger.leave("a")
+    assert want(ledger, "b", 4) == 4
+
+
+def test_failures_in_a_row_close_a_host_for_a_while(clock: Clock) -> None:
+    ledger = ledger_of(clock, host_failures=3)
+    assert not news(ledger, failures=2).closed
+    assert not news(ledger, successes=1).closed
+    assert not news(ledger, failures=2).closed
+    closed = news(ledger, failures=1).closed[HOST]
+    assert (closed.reason, closed.seconds) == (Reason.HOST_UNAVAILABLE, UNAVAILABLE_SECONDS)
+    clock.now += UNAVAILABLE_SECONDS
+    assert not news(ledger).closed
+    assert news(ledger, failures=1).closed, "one more failure closes it again"
+
+
+def test_opt_outs_close_a_host_for_good_also_those_of_earlier_runs(clock: Clock) -> None:
+    config = FetchConfig(host_opt_outs=5)
+    ledger = HostLedger(config, {HOST: 3}, clock=clock)
+    assert not news(ledger, opt_outs=1).closed
+    closed = news(ledger, opt_outs=1).closed[HOST]
+    clock.now += 1e6
+    assert closed.reason is Reason.HOST_OPTED_OUT
+    assert ledger.ask(Ask(worker="b", wanted={HOST: 1})).closed
+    assert ledger.ask(Ask(worker="b", wanted={HOST: 1})).granted == {}
+
+
+def test_zero_turns_the_breakers_off(clock: Clock) -> None:
+    ledger = ledger_of(clock, host_failures=0, host_opt_outs=0)
+    assert not news(ledger, failures=10_000, opt_outs=10_000).closed
+
+
+def test_a_pause_is_told_to_every_worker(clock: Clock) -> None:
+    ledger = ledger_of(clock)
+    want(ledger, "b", 1)
+    news(ledger, pause_seconds=30.0)
+    clock.now += 10.0
+    assert ledger.ask(Ask(worker="b", held={HOST: 1})).paused == {HOST: pytest.approx(20.0)}
+
+
+@pytest.mark.parametrize(
+    ("host", "slots", "interval"),
+    [
+        ("pictures.test", 4, 0.8),
+        ("127.0.0.9", 4, 0.0),
+        ("localhost", 4, 0.0),
+        ("::1", 4, 0.0),
+        ("cdn.test", 32, 0.32),
+        ("a.b.cdn.example", 32, 0.32),
+        ("cdn.example", 4, 0.8),
+    ],
+)
+def test_limits_of_hosts(host: str, slots: int, interval: float) -> None:
+    config = FetchConfig(fast_hosts=("CDN.test", "*.cdn.example"))
+    limits = limits_of(host, config)
+    assert (limits.slots, limits.interval_seconds) == (slots, interval)
+
+
+def test_the_limit_holds_whatever_workers_do(clock: Clock) -> None:
+    """Random workers that borrow, return, fall silent and come back, for thousands of messages."""
+    rng = random.Random(0)
+    ledger = ledger_of(clock, max_per_host=3)
+    held: dict[str, int] = {f"w{i}": 0 for i in range(6)}
+    served = 0
+    for _ in range(5_000):
+        clock.now += rng.random() * 0.2
+        worker = rng.choice(list(held))
+        returned = [0.0] * rng.randint(0, held[worker])
+        held[worker] -= len(returned)
+        kept: Mapping[str, int] = {HOST: held[worker]} if held[worker] else {}
+        ask = Ask(
+            worker=worker, held=kept, wanted={HOST: rng.randint(1, 3)}, returned={HOST: returned}
+        )
+        granted = len(ledger.ask(ask).granted.get(HOST, ()))
+        held[worker] += granted
+        served += granted
+        assert sum(held.values()) <= 3
+    assert served > 500
