@@ -18,7 +18,9 @@ def require_contact(config: ShardsConfig, candidates: list[str]) -> None:
     if config.fetch.contact:
         return
     urls = [url for url in map(http_url, first_urls(candidates)) if url is not None]
-    if urls and not any(_is_near(url.raw_host or "", url.port or 0, config.allow_hosts) for url in urls):
+    if urls and not any(
+        _is_near(url.raw_host or "", url.port or 0, config.allow_hosts) for url in urls
+    ):
         raise UserError(
             f"the candidates {config.candidates!r} are on other people's servers; give a page or "
             "an address where their owners reach you with --fetch.contact"

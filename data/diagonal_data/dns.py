@@ -9,7 +9,7 @@ line for threads, and the same dead name must not be asked for again and again.
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -26,7 +26,8 @@ Answers = list[ResolveResult]
 class NameCache:
     """What is known of names, for as long as it holds; outlives the resolvers that share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._known: dict[tuple[str, int], tuple[float, Answers | str]] = {}
 
     def get(self, host: str, port: int) -> Answers | None:
@@ -36,7 +37,7 @@ class NameCache:
             OSError: they could not be had a short while ago.
         """
         until, known = self._known.get((host, port), (0.0, ""))
-        if time.monotonic() > until:
+        if self._clock() > until:
             return None
         if isinstance(known, str):
             raise OSError(None, known)
@@ -47,7 +48,7 @@ class NameCache:
         if len(self._known) >= MOST_NAMES:
             self._known.clear()
         seconds = KEEP_FAILURES_SECONDS if isinstance(known, str) else KEEP_SECONDS
-        self._known[host, port] = (time.monotonic() + seconds, known)
+        self._known[host, port] = (self._clock() + seconds, known)
 
 
 class CachedDns(AbstractResolver):
@@ -76,7 +77,7 @@ class CachedDns(AbstractResolver):
             trouble = f"no answer for {host} in {self._timeout_seconds} s"
         except (OSError, UnicodeError) as error:
             # A label over 63 characters fails in the IDNA codec, before DNS is asked.
-            trouble = str(error)
+            trouble = getattr(error, "strerror", None) or str(error)
         else:
             self._cache.keep(host, port, answers)
             return answers
