@@ -31,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 
@@ -275,14 +276,15 @@ def _outcome(record: dict[str, Any]) -> Outcome:
             robots=robots,
         )
     with Image.open(io.BytesIO(record["content"])) as image:
-        stored = StoredImage(
-            content=record["content"],
-            width=record["width"],
-            height=record["height"],
-            original_width=record["original_width"],
-            original_height=record["original_height"],
-            phash=phash(image.convert("RGB")),
-        )
+        pixels = np.asarray(image.convert("RGB"))
+    stored = StoredImage(
+        content=record["content"],
+        width=record["width"],
+        height=record["height"],
+        original_width=record["original_width"],
+        original_height=record["original_height"],
+        phash=phash(pixels),
+    )
     return Outcome(
         image=stored, http_status=200, fetch_ms=fetch_ms, sha256=record["sha256"], robots=robots
     )
