@@ -94,7 +94,7 @@ def server_cpu_seconds(pid: int | None) -> float:
 
 
 def die_with_parent() -> None:
-    """For `preexec_fn`: this process gets SIGTERM when the one that started it ends."""
+    """This process gets SIGTERM when the one that started it ends; also for `preexec_fn`."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
@@ -177,6 +177,7 @@ def _wait_for_orphans() -> None:
 
 def main(report: Path, log: Path, command: Sequence[str]) -> int:
     """The wrapper: run, sample, reap, report."""
+    die_with_parent()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     sampler, ended = _Sampler(), threading.Event()
     thread = threading.Thread(target=sampler.run, args=(ended,))
