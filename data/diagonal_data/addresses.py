@@ -111,10 +111,14 @@ def url_refusal(text: str) -> tuple[Reason, str] | None:
 def is_listed(host: str, port: int, hosts: Collection[str]) -> bool:
     """Whether HOST or HOST:PORT is in `hosts`; an IPv6 host with a port stands in brackets."""
     bracketed = f"[{host}]" if ":" in host else host
-    return any(
-        entry.lower() in (host.lower(), bracketed.lower(), f"{bracketed}:{port}".lower())
-        for entry in hosts
-    )
+    names = {host.lower(), bracketed.lower(), f"{bracketed}:{port}".lower()}
+    return not names.isdisjoint(_lower(tuple(hosts)))
+
+
+@lru_cache(maxsize=16)
+def _lower(entries: tuple[str, ...]) -> frozenset[str]:
+    """Hundreds of hosts may be listed, and every hop of every URL asks."""
+    return frozenset(entry.lower() for entry in entries)
 
 
 def literal_refusal(

@@ -70,6 +70,16 @@ class HostileServer:
         self.routes[path] = answer(body, *headers, status=status, length=length)
         return self.url(path)
 
+    def in_turn(self, *answers: tuple[bytes, str]) -> Behaviour:
+        """A route: one (body, status line) after the other, the last for ever."""
+        left = [answer(body, status=status) for body, status in answers]
+
+        async def behave(writer: asyncio.StreamWriter) -> None:
+            writer.write(left.pop(0) if len(left) > 1 else left[0])
+            await writer.drain()
+
+        return behave
+
     def put_page(self, path: str, body: str, *headers: str) -> str:
         """Serve an HTML page; gives its URL."""
         return self.put(path, body.encode(), "Content-Type: text/html", *headers)
