@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.demo_packages import package_cache  # noqa: F401  # a fixture
+from tests.hostile_server import HostileServer
 
 
 @dataclass
@@ -106,3 +107,12 @@ def make_jpeg():
 def encode_picture():
     """`encode_picture(image, format, **options)` → bytes."""
     return encoded
+
+
+@pytest.fixture
+def server() -> Iterator[HostileServer]:
+    """A loopback server that answers the way the worst of the web does."""
+    hostile = HostileServer()
+    hostile.start()
+    yield hostile
+    hostile.stop()

@@ -14,7 +14,7 @@ from diagonal_infra import run_dir
 from diagonal_infra.errors import DiagonalError, UserError
 
 if TYPE_CHECKING:
-    from conftest import HostileServer
+    from tests.hostile_server import HostileServer
 
 ROWS = 5
 

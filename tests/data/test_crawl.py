@@ -17,7 +17,7 @@ from diagonal_data.html import MAX_PAGE_BYTES
 from diagonal_infra.errors import UserError
 
 if TYPE_CHECKING:
-    from conftest import HostileServer
+    from tests.hostile_server import HostileServer
 
 CONFIG = FetchConfig(timeout_seconds=10.0)
 

@@ -20,7 +20,7 @@ from diagonal_data.schema import Reason, candidate_for
 from diagonal_infra.shared import Here
 
 if TYPE_CHECKING:
-    from conftest import HostileServer
+    from tests.hostile_server import HostileServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 

@@ -12,7 +12,7 @@ from diagonal_data.response import Response
 from diagonal_data.schema import Reason
 
 if TYPE_CHECKING:
-    from conftest import HostileServer
+    from tests.hostile_server import HostileServer
 
 
 def test_a_good_answer_is_a_body_with_its_headers(server: "HostileServer") -> None:

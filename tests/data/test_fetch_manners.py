@@ -17,7 +17,7 @@ from diagonal_data.schema import Reason
 from diagonal_data.site_rules import WebCache
 
 if TYPE_CHECKING:
-    from conftest import HostileServer
+    from tests.hostile_server import HostileServer
 
 
 RETRYING = replace(PATIENT, retries=2, retry_seconds=0.0)

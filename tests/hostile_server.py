@@ -2,9 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-
-import pytest
+from collections.abc import Awaitable, Callable
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -127,11 +125,3 @@ class HostileServer:
         finally:
             self._now -= 1
             writer.close()
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    hostile = HostileServer()
-    hostile.start()
-    yield hostile
-    hostile.stop()
