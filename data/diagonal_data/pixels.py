@@ -98,6 +98,8 @@ def _jpeg(body: bytes, header: Header, scale: int) -> np.ndarray:
         message = str(error)
         if "remature end of JPEG" in message:
             raise TruncatedImageError(message) from error
+        if "subsampling" in message:  # rare sampling factors, which TurboJPEG has no name for
+            return _pillow(body, ("JPEG",), scale)[0]
         if not HARMLESS.search(message):
             raise
     # Only the first warning is reported, so what caused it must go before the others are known.
@@ -144,8 +146,10 @@ def _webp(body: bytes, header: Header, least: tuple[int, int]) -> Pixels:
     return Pixels(array=cv2.cvtColor(pixels.array, cv2.COLOR_BGRA2RGBA), mode="RGBa")
 
 
-def _pillow(body: bytes, formats: tuple[str, ...]) -> tuple[np.ndarray, str]:
+def _pillow(body: bytes, formats: tuple[str, ...], scale: int = 1) -> tuple[np.ndarray, str]:
     with Image.open(io.BytesIO(body), formats=formats) as image:
+        if scale > 1:
+            image.draft(None, (image.width // scale, image.height // scale))
         image.load()
         if image.mode.startswith("I") or image.mode == "F":
             return _eight_bits(np.asarray(image)), "L"
