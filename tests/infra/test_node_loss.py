@@ -30,4 +30,4 @@ def test_a_lost_node_is_noticed_and_its_units_run_elsewhere(tmp_path: Path) -> N
     for how in ("killed", "frozen"):
         assert losses[how]["pairs"] == [[number, number] for number in range(6)]
         assert [len(nodes) for nodes in losses[how]["lost_units"]] == [2], "run here and elsewhere"
-        assert losses[how]["seconds"] < NOTICED_SECONDS, (how, losses)
+        assert losses[how]["noticed_seconds"] < NOTICED_SECONDS, (how, losses)
