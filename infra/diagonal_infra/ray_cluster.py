@@ -34,7 +34,8 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # By default a node that vanishes without a reset is noticed after minutes, and its tasks are
     # not retried (Ray PR 44612). With these it is dead after three looks, at most period + timeout
-    # apart (9 s), which is before its connections fail (10 s): a retry is not sent to it again.
+    # apart: 9 s. Its tasks are retried after about 30 s: 10 s until the connection counts as
+    # broken, and gRPC's 20 s in vain for a new one, over which Ray asks why the task failed.
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",

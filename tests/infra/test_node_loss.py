@@ -1,4 +1,4 @@
-"""A Ray node that is lost in mid-run costs no unit, and is noticed soon."""
+"""Ray nodes that are lost in mid-run cost no unit, and are noticed soon."""
 
 import json
 import os
@@ -13,7 +13,7 @@ NOTICED_SECONDS = 20.0
 
 
 @pytest.mark.ray
-def test_a_lost_node_is_noticed_and_its_units_run_elsewhere(tmp_path: Path) -> None:
+def test_lost_nodes_are_noticed_and_their_units_run_elsewhere(tmp_path: Path) -> None:
     # A process of its own, with its own folder and addresses: other tests run Ray beside it.
     # Ray's sockets need a short path.
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
@@ -26,8 +26,7 @@ def test_a_lost_node_is_noticed_and_its_units_run_elsewhere(tmp_path: Path) -> N
             check=False,
         )
     assert done.returncode == 0, done.stderr
-    losses = json.loads((tmp_path / "losses.json").read_text())
-    for how in ("killed", "frozen"):
-        assert losses[how]["pairs"] == [[number, number] for number in range(6)]
-        assert [len(nodes) for nodes in losses[how]["lost_units"]] == [2], "run here and elsewhere"
-        assert losses[how]["seconds"] < NOTICED_SECONDS, (how, losses)
+    loss = json.loads((tmp_path / "loss.json").read_text())
+    assert loss["pairs"] == [[number, number] for number in range(6)]
+    assert loss["tries_of_lost_units"] == [2, 2]
+    assert loss["noticed_seconds"] < NOTICED_SECONDS
