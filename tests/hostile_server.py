@@ -46,6 +46,7 @@ class HostileServer:
         self.heads: dict[str, str] = {}
         self.most_at_a_time = 0
         self._now = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -104,6 +105,10 @@ class HostileServer:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task that only waits for an event of its own is garbage to the event loop.
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         self._now += 1
         self.most_at_a_time = max(self.most_at_a_time, self._now)
         try:
@@ -124,4 +129,5 @@ class HostileServer:
             pass
         finally:
             self._now -= 1
+            self._tasks.discard(task)
             writer.close()

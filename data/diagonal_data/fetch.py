@@ -167,7 +167,7 @@ class Fetcher:
                     url,
                     budget=self._config.timeout_seconds - response.fetch_ms / 1000,
                     max_bytes=self._max_bytes(url, for_rules=for_rules),
-                    stop=lambda head: None if for_rules else self._opt_out(head),
+                    stop=lambda head: None if for_rules else self._refused_head(head),
                     room=room,
                 )
         except HostClosedError as closed:
@@ -182,13 +182,17 @@ class Fetcher:
             return self._config.max_bytes
         return robots.ROBOTS_MAX_BYTES if url.path == "/robots.txt" else TDMREP_MAX_BYTES
 
-    def _opt_out(self, head: Answer) -> Answer | None:
-        """The head with a reason if a header opts out, so that the body is not even read."""
-        agent = self._config.robots_agent
+    def _refused_head(self, head: Answer) -> Answer | None:
+        """The head with a reason if it says enough, so that the body is not even read."""
+        agent, most = self._config.robots_agent, self._config.max_bytes
         said = opt_outs.opt_out_in_headers(head.headers, head.x_robots_tags, agent)
-        if said is None or not self._config.respect_opt_out:
-            return None
-        return replace(head, reason=Reason.OPTED_OUT, detail=said)
+        if said is not None and self._config.respect_opt_out:
+            return replace(head, reason=Reason.OPTED_OUT, detail=said)
+        length = head.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > most:
+            detail = f"{length[:20]} bytes, more than {most}"
+            return replace(head, reason=Reason.BODY_TOO_LARGE, detail=detail)
+        return None
 
     def _note(self, host: str, answer: Answer, retry_after_seconds: float | None) -> None:
         failed = answer.reason in HOST_FAILURES

@@ -21,6 +21,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from diagonal_infra import ray_cluster
+from diagonal_infra.shared import Shared
 
 UNITS = 6
 NODES = 3
@@ -29,7 +30,7 @@ POLL_SECONDS = 0.05
 WAIT_SECONDS = 60.0
 
 
-def unit(number: int, folder: Path) -> int:
+def unit(number: int, _: Shared, folder: Path) -> int:
     """Say on which node this runs, wait until the loss has happened; end on other nodes only."""
     node = str(os.getppid())
     with (folder / f"{number}.on").open("a") as file:
