@@ -14,7 +14,11 @@ shards       command: candidates → dataset folder
   build_shard  one unit to one shard: policy, engine, tar, row table
   engine_native, engine_img2dataset   two ways to fetch and decode behind one function
   outcome                             what an engine says of one candidate
-  fetch, decode, phash                network; pixels; perceptual hash
+  fetch                               network
+  decode                              bytes to a stored image, or the reason there is none
+    headers, jpeg_header, png_header    what a file says of itself; PNG rows inflated by ISA-L
+    pixels, resize, colour, faces       decoders; sizes; to sRGB; faces blurred
+    phash, rights                       perceptual hash; licence fields of XMP, IPTC and EXIF
   tar, manifest, funnel, rows         bytes; finished shards; counts; reading row tables
 report       command: dataset → what became of its candidates, by reason and host
 filters      command: row tables + recipe → keep list, funnel, report

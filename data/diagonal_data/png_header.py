@@ -84,14 +84,14 @@ def fast(chunks: Chunks) -> bool:
 
 
 def rewrapped(chunks: Chunks, max_bytes: int) -> bytes:
-    """A PNG of the same pixels with its rows stored, or as they were if both took too much room."""
+    """A PNG of the same pixels with its rows stored, or as they were where that takes too much."""
     parts: list[bytes | memoryview] = [b"\x89PNG\r\n\x1a\n"]
     for name in (b"IHDR", b"PLTE", b"tRNS"):
         if name in chunks:
             parts += _chunk(name, [chunks[name][0]])
     stream = b"".join(chunks.get(b"IDAT", []))
     expected = _inflated_bytes(chunks)
-    small = 2 * expected <= max_bytes
+    small = 3 * expected <= max_bytes  # rows, stored rows and pixels
     parts += _chunk(b"IDAT", _stored(*_inflated(stream, expected)) if small else [stream])
     return b"".join([*parts, *_chunk(b"IEND", [])])
 

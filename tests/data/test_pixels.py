@@ -60,16 +60,15 @@ def test_harmless_warnings_cost_no_picture_but_damage_does(make_jpeg) -> None:
 
 
 def test_rare_sampling_factors_are_decoded(encode_picture) -> None:
-    # 3×3 for each component is no subsampling, but TurboJPEG has no name for it: one MCU of nine
-    # blocks each, every one "no difference, end of block" in the standard Huffman tables.
-    body = bytearray(encode_picture(Image.new("RGB", (24, 24), (128, 128, 128))))
+    # 2×1, 1×2 and 1×1 is a subsampling that TurboJPEG has no name for: one MCU of five blocks,
+    # every one "no difference, end of block" in the standard Huffman tables.
+    body = bytearray(encode_picture(Image.new("RGB", (16, 16), (128, 128, 128))))
     frame, scan = body.index(b"\xff\xc0"), body.index(b"\xff\xda") + 14
-    for component in range(3):
-        body[frame + 11 + 3 * component] = 0x33
-    bits = 9 * "001010" + 18 * "0000" + "11"
-    rare = bytes(body[:scan]) + int(bits, 2).to_bytes(16, "big") + b"\xff\xd9"
-    assert (decode(rare, (24, 24)).array == 128).all()
-    assert decode(rare, (3, 3)).array.shape == (3, 3, 3)
+    body[frame + 11], body[frame + 14], body[frame + 17] = 0x21, 0x12, 0x11
+    bits = 2 * "001010" + 3 * "0000"
+    rare = bytes(body[:scan]) + int(bits, 2).to_bytes(3, "big") + b"\xff\xd9"
+    assert (decode(rare, (16, 16)).array == 128).all()
+    assert decode(rare, (4, 4)).array.shape == (4, 4, 3)
 
 
 def test_png_ways_agree(make_picture, encode_picture) -> None:
