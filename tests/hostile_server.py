@@ -20,8 +20,8 @@ def answer(
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:
-    """An endless body, a byte at a time."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    """A body of 1,000 bytes, one at a time."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     while True:
         writer.write(b".")
         await writer.drain()

@@ -101,7 +101,7 @@ def lines_of(candidates: Sequence[Candidate], deliver: Deliver) -> list[tuple[st
     lines: dict[str, deque[_Job]] = defaultdict(deque)
     for job in jobs.values():
         url = http_url(job.url)
-        lines[(url and url.raw_host) or ""].append(job)
+        lines["" if url is None else url.raw_host or ""].append(job)
     return sorted(lines.items(), key=lambda item: -len(item[1]))
 
 

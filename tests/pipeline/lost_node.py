@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from ray.cluster_utils import Cluster
 
@@ -16,7 +17,7 @@ from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.shards import build_dataset
 from diagonal_infra import ray_cluster
 
-NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 WAIT_SECONDS = 60.0
 
 
