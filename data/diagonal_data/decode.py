@@ -22,7 +22,7 @@ from diagonal_data.faces import blur_faces
 from diagonal_data.headers import Header, TruncatedImageError, format_of, what_else
 from diagonal_data.phash import phash
 from diagonal_data.pixels import Pixels, decode_pixels, decoded_bytes, read_header
-from diagonal_data.resize import framed, resize, resized_size, turn_upright
+from diagonal_data.resize import framed, least_size, resize, resized_size, turn_upright
 from diagonal_data.rights import NONE_SAID, ImageRights, read_rights
 from diagonal_data.schema import Reason
 
@@ -89,7 +89,7 @@ def _refusal(header: Header, image_size: int, config: DecodeConfig) -> Refusal |
     if header.animated and config.animation == "refuse":
         return Refusal(reason=Reason.ANIMATED_IMAGE, detail="more than one frame")
     target = _coded_target(header, image_size, config)
-    needed = max(decoded_bytes(header, target), 3 * target[0] * target[1])
+    needed = max(decoded_bytes(header, least_size(target)), 3 * target[0] * target[1])
     if needed > config.max_decoded_bytes:
         detail = f"{size}: decoding takes {needed // 2**20} MiB"
         return Refusal(reason=Reason.TOO_MANY_PIXELS, detail=detail)
@@ -107,7 +107,7 @@ def _store(
     body: bytes, header: Header, image_size: int, config: DecodeConfig, faces: FaceBoxes
 ) -> StoredImage | Refusal:
     target = _coded_target(header, image_size, config)
-    pixels = decode_pixels(body, header, target, config.max_decoded_bytes)
+    pixels = decode_pixels(body, header, least_size(target), config.max_decoded_bytes)
     array = turn_upright(resize(pixels.array, target), header.orientation)
     pixels = Pixels(array=array, mode=pixels.mode)
     if is_transparent(pixels):

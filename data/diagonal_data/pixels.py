@@ -71,7 +71,7 @@ def decoded_bytes(header: Header, least: tuple[int, int]) -> int:
 
 
 def decode_pixels(body: bytes, header: Header, least: tuple[int, int], max_bytes: int) -> Pixels:
-    """Pixels as coded, not yet upright; `least` is a size as coded, and at most the header's.
+    """Pixels as coded, not yet upright; `least` is a size as coded; below it nothing is scaled.
 
     Raises `TruncatedImageError` for a file that ends early, ValueError, OSError and the like for
     other damage.

