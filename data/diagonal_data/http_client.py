@@ -117,7 +117,10 @@ class _Clock:
         least = self._least
         missed = self._began + RATE_GRACE_SECONDS + size / least if least else self._deadline
         self.is_rate_bound = missed < self._deadline
-        self.limit.reschedule(min(missed, self._deadline))
+        ends = min(missed, self._deadline)
+        # Mostly the deadline itself, chunk after chunk, and a timer costs as much as a chunk.
+        if ends != self.limit.when():
+            self.limit.reschedule(ends)
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
