@@ -14,7 +14,11 @@ shards       command: candidates → dataset folder
   build_shard  one unit to one shard: policy, engine, tar, row table
   engine_native, engine_img2dataset   two ways to fetch and decode behind one function
   outcome                             what an engine says of one candidate
-  fetch                               network
+  fetch                               URLs to bytes or a reason
+    http_client, response, retry_after  one request; what is known of a URL; one header
+    host_ledger, host_slots             limits per host over all workers; a worker's share
+    dns, site_rules, opt_outs           cached names; what sites say; who opts out
+    fetch_config, block_lists           manners; what must never reach the disk
   decode                              bytes to a stored image, or the reason there is none
     headers, jpeg_header, png_header    what a file says of itself; PNG rows inflated by ISA-L
     pixels, resize, colour, faces       decoders; sizes; to sRGB; faces blurred

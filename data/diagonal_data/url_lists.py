@@ -4,7 +4,7 @@ Column names are matched without regard to case, the first alias that is there w
 
     url       url, image_url, uri, …        LAION URL, WIT image_url
     caption   caption, text, alt, …         LAION TEXT, DataComp text, COYO text
-    others    page_url, lang, width_hint, height_hint, licence; see ALIASES
+    others    page_url, lang, width_hint, height_hint, licence, face_bboxes; see ALIASES
 
 CSV and TSV without a header are known by a URL in their first line, as in CC3M (caption, URL) and
 CC12M (URL, caption). TSV fields are never quoted: captions with quotation marks stay as they are.
@@ -50,6 +50,7 @@ ALIASES = {
     "width_hint": ("width_hint", "original_width", "width"),
     "height_hint": ("height_hint", "original_height", "height"),
     "licence": ("licence", "license"),
+    "face_bboxes": ("face_bboxes",),
 }
 REQUIRED = ("url", "caption")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -243,13 +244,26 @@ def _batches(rows: Iterator[Row], path: str) -> Iterator[ListBatch]:
     yield ListBatch(candidates=candidates, rows_without_url=without_url, empty_captions=empty)
 
 
-def _known(row: Row, columns: Mapping[str, str]) -> dict[str, str | int | None]:
-    known: dict[str, str | int | None] = {"source": "list"}
+def _known(row: Row, columns: Mapping[str, str]) -> dict[str, Any]:
+    known: dict[str, Any] = {"source": "list"}
     for ours in ("page_url", "lang", "licence"):
         known[ours] = _text(row.get(columns.get(ours, ""))) or None
     for ours in ("width_hint", "height_hint"):
         known[ours] = _pixels(row.get(columns.get(ours, "")))
+    known["face_bboxes"] = _boxes(row.get(columns.get("face_bboxes", "")))
     return known
+
+
+def _boxes(value: object) -> list[list[float]] | None:
+    """DataComp's boxes, [left, top, right, bottom] each; what is no list of boxes is kept out."""
+    if not isinstance(value, list) or not value:
+        return None
+    numbers = (int, float)
+    are_boxes = all(
+        isinstance(box, list) and len(box) == 4 and all(isinstance(side, numbers) for side in box)
+        for box in value
+    )
+    return [[float(side) for side in box] for box in value] if are_boxes else None
 
 
 def _text(value: object) -> str:
