@@ -8,6 +8,7 @@ Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 DRIP_SECONDS = 0.02
 OVERLAP_SECONDS = 0.02
+TLS_HANDSHAKE = b"\x16"
 
 
 def answer(
@@ -16,7 +17,7 @@ def answer(
     """One HTTP answer to the letter; `length` lies about the body's."""
     lines = [f"HTTP/1.1 {status}", "Connection: close", *headers]
     lines.append(f"Content-Length: {len(body) if length is None else length}")
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:
@@ -112,7 +113,11 @@ class HostileServer:
         self._now += 1
         self.most_at_a_time = max(self.most_at_a_time, self._now)
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            first = await reader.readexactly(1)
+            if first == TLS_HANDSHAKE:
+                writer.write(answer(status="400 No TLS here"))
+                return
+            head = (first + await reader.readuntil(b"\r\n\r\n")).decode()
             path = head.split(" ")[1]
             self.requests.append(path)
             self.heads[path] = head

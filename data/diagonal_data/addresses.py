@@ -92,6 +92,14 @@ def http_url(text: str) -> URL | None:
         return None
 
 
+def host_of(url: URL) -> str:
+    """The name by which limits, block lists and opt-outs know the URL's host.
+
+    In lower case, an international name as it stands in DNS, no dot at the end.
+    """
+    return (url.raw_host or "").lower().rstrip(".")
+
+
 def url_refusal(text: str) -> tuple[Reason, str] | None:
     """Why a string is not asked for as a URL, before anything is known of its host."""
     if len(text) > MAX_URL_CHARS:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from diagonal_data.addresses import host_of, http_url
 from diagonal_data.fetch_config import BlockConfig
 from diagonal_data.phash import hamming
 from diagonal_data.schema import canonical_url
@@ -36,10 +37,10 @@ class BlockLists:
         return bool(self.urls) and _digest(url) in self.urls
 
     def names_host(self, host: str) -> bool:
-        """Whether the host or a domain above it is listed."""
+        """Whether the host (as `addresses.host_of` spells it) or a domain above it is listed."""
         if not self.hosts:
             return False
-        labels = host.lower().rstrip(".").split(".")
+        labels = host.split(".")
         return any(".".join(labels[i:]) in self.hosts for i in range(len(labels)))
 
     def names_body(self, body: bytes, sha256: str) -> str | None:
@@ -72,7 +73,7 @@ def load_block_lists(config: BlockConfig) -> BlockLists:
     phashes = [int(entry, 16) for entry in _entries(config.phash, "[0-9a-f]{16}")]
     return BlockLists(
         urls=frozenset(map(_digest, _entries(config.urls, None))),
-        hosts=frozenset(entry.rstrip(".") for entry in _entries(config.hosts, r"[^\s/:@]+")),
+        hosts=frozenset(_host(entry) for entry in _entries(config.hosts, r"[^\s/:@]+")),
         phashes=np.array(phashes, dtype=np.uint64),
         max_hamming=config.phash_max_hamming,
         **digests,
@@ -96,6 +97,14 @@ def _entries(path: str, pattern: str | None) -> list[str]:
     return entries
 
 
+def _host(entry: str) -> str:
+    url = http_url(f"http://{entry}/")
+    return entry if url is None else host_of(url)
+
+
 def _digest(url: str) -> bytes:
-    content = canonical_url(url).encode("utf-8", "surrogatepass")
+    """Of the URL as it would be asked for, however it is spelled."""
+    parsed = http_url(url)
+    spelled = canonical_url(url) if parsed is None else str(parsed.with_host(host_of(parsed)))
+    content = spelled.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

@@ -20,10 +20,10 @@ from typing import IO, Any, Self, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from diagonal_data.addresses import host_of, http_url
 from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import STATS_SUFFIX, ShardInfo, shards_folder
-from diagonal_data.outcome import Engine, Outcome
-from diagonal_data.rows import host_of
+from diagonal_data.outcome import XMP_OPT_OUT, Engine, Outcome
 from diagonal_data.schema import DECODE_REASONS, ROW_SCHEMA, Candidate, Reason, candidates_from
 from diagonal_data.tar import Extent, Sample, TarWriter
 from diagonal_data.units import Unit, read_unit, retried_reasons
@@ -48,9 +48,7 @@ def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
     with storage.write_whole(f"{base}.parquet") as file:
         pq.write_table(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), file)
     reasons = Counter(row["reason"] for row in rows if row["reason"] is not None)
-    opt_outs = Counter(
-        host_of(row["url"]) for row in rows if row["reason"] == Reason.OPTED_OUT and row["attempts"]
-    )
+    opt_outs = Counter(host for host, _ in set(filter(None, map(_opt_out, rows))))
     info = ShardInfo(
         name=unit.shard,
         candidates=len(candidates),
@@ -174,9 +172,18 @@ def _row(key: str, candidate: Candidate, outcome: Outcome, extent: Extent | None
     row = vars(candidate) | facts | {"key": key, "status": "success" if image else "failed"}
     if image is not None and extent is not None:
         row |= vars(image) | {"tar_offset": extent.offset, "tar_bytes": extent.length}
-        row |= {f"image_{name}": value for name, value in vars(image.rights).items()}
+    row |= {f"image_{name}": value for name, value in vars(outcome.rights).items()}
     # Names that are no columns, such as `content`, fall away with the schema.
     return row
+
+
+def _opt_out(row: dict[str, Any]) -> tuple[str, str] | None:
+    """Host and URL of an answer that opted out; several candidates may have asked for it."""
+    by_host = not (row["detail"] or "").startswith(XMP_OPT_OUT)
+    if row["reason"] != Reason.OPTED_OUT or not row["attempts"] or not by_host:
+        return None
+    answered = http_url(row["final_url"] or row["url"])
+    return None if answered is None else (host_of(answered), str(answered))
 
 
 def _stats(info: ShardInfo, started: float) -> dict[str, Any]:

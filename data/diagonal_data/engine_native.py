@@ -4,13 +4,14 @@
 
 One event loop fetches, a few threads decode (the codecs release the interpreter lock). A lane is
 one request at a time to one host, and a host has as many lanes as slots, so that a slow host with a
-thousand URLs takes a few places and not a thousand. A body is held until its image is decoded, and
-holds its lane with it: when decoding is behind, fetching waits. What is not there at the unit's
-deadline ends as `timed_out`.
+thousand URLs takes a few places and not a thousand. A lane holds its body until the image is
+decoded: when decoding is behind, fetching waits. What is not there at the unit's deadline ends as
+`unit_timed_out`.
 """
 
 import asyncio
 import hashlib
+import logging
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,23 +21,25 @@ from typing import Any
 
 import uvloop
 
-from diagonal_data.addresses import http_url
+from diagonal_data.addresses import host_of, http_url
 from diagonal_data.block_lists import BlockLists, load_block_lists
 from diagonal_data.config import ShardsConfig
 from diagonal_data.decode import Refusal, decode_image
 from diagonal_data.fetch import Fetcher
 from diagonal_data.host_ledger import limits_of
-from diagonal_data.outcome import Deliver, Outcome
+from diagonal_data.http_client import clean_text
+from diagonal_data.outcome import XMP_OPT_OUT, Deliver, Outcome
 from diagonal_data.response import Response
 from diagonal_data.schema import Candidate, Reason, canonical_url
 from diagonal_data.site_rules import WebCache
 from diagonal_infra.shared import Shared
 
+logger = logging.getLogger(__name__)
+
 DECODE_THREADS = 2
-LANES = 4
-"""Lanes at work per request in flight: many wait for the rate of their host."""
 BACKLOG = 64
-"""Bodies that may wait for a decode thread before fetching pauses."""
+"""Lanes at work beyond the requests in flight: those whose body is decoded, or that wait for the
+rate of their host."""
 MOST_CAPTION_CHARS = 100_000
 
 
@@ -101,7 +104,7 @@ def lines_of(candidates: Sequence[Candidate], deliver: Deliver) -> list[tuple[st
     lines: dict[str, deque[_Job]] = defaultdict(deque)
     for job in jobs.values():
         url = http_url(job.url)
-        lines["" if url is None else url.raw_host or ""].append(job)
+        lines["" if url is None else host_of(url)].append(job)
     return sorted(lines.items(), key=lambda item: -len(item[1]))
 
 
@@ -134,18 +137,12 @@ class _UnitWork:
         self._decode = partial(_decode, config=config, block=block)
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + config.unit_deadline_seconds
-        self._lanes = asyncio.Semaphore(LANES * config.fetch.max_in_flight)
-        self._bodies = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._lanes = asyncio.Semaphore(BACKLOG + config.fetch.max_in_flight)
 
     async def run_lane(self, line: deque[_Job]) -> None:
         """Work off jobs of one host until its line is empty."""
         async with self._lanes:
             while line:
-                await self._room.wait()
-                if not line:
-                    return
                 job = line.popleft()
                 outcome = await self._outcome_of(job)
                 for index in job.indices:
@@ -160,24 +157,14 @@ class _UnitWork:
                 if response.body is None:
                     facts = _facts(response)
                     return Outcome(reason=response.reason, detail=response.detail, **facts)
-                return await self._decoded(response, job.face_bboxes)
+                decode = partial(self._decode, response, job.face_bboxes)
+                return await self._loop.run_in_executor(self._threads, decode)
         except TimeoutError:
-            return Outcome(reason=Reason.TIMED_OUT, detail="deadline of the unit")
-
-    async def _decoded(
-        self, response: Response, face_bboxes: Sequence[Sequence[float]] | None
-    ) -> Outcome:
-        """Decode in a thread; lanes begin no request while too many bodies wait for one."""
-        self._bodies += 1
-        if self._bodies >= BACKLOG:
-            self._room.clear()
-        try:
-            decode = partial(self._decode, response, face_bboxes)
-            return await self._loop.run_in_executor(self._threads, decode)
-        finally:
-            self._bodies -= 1
-            if self._bodies < BACKLOG:
-                self._room.set()
+            return Outcome(reason=Reason.UNIT_TIMED_OUT, detail="deadline of the unit")
+        except Exception as error:
+            # The border of one row: what nobody thought of must not cost the unit its others.
+            logger.exception("no outcome url=%s", job.url)
+            return Outcome(reason=Reason.ENGINE_FAILED, detail=clean_text(repr(error))[:300])
 
 
 def _facts(response: Response) -> dict[str, Any]:
@@ -213,8 +200,9 @@ def _decode(
         return _blocked(facts, "phash")
     mining = decoded.rights.data_mining or ""
     if config.fetch.respect_opt_out and mining.startswith("DMI-PROHIBITED"):
-        return Outcome(reason=Reason.OPTED_OUT, detail=f"XMP: {mining}", **facts)
-    return Outcome(image=decoded, **facts)
+        rights, detail = decoded.rights, f"{XMP_OPT_OUT}{mining}"
+        return Outcome(reason=Reason.OPTED_OUT, detail=detail, rights=rights, **facts)
+    return Outcome(image=decoded, rights=decoded.rights, **facts)
 
 
 def _blocked(facts: dict[str, Any], kind: str) -> Outcome:

@@ -37,7 +37,7 @@ from diagonal_infra.shared import Here, Shared
 RETRIED = frozenset(
     {Reason.CONNECT_FAILED, Reason.TIMED_OUT, Reason.RATE_LIMITED, Reason.HTTP_SERVER_ERROR}
 )
-HOST_FAILURES = RETRIED - {Reason.RATE_LIMITED} | {Reason.TOO_SLOW}
+HOST_FAILURES = RETRIED | {Reason.TOO_SLOW}
 """What makes a host count as failing."""
 TDMREP_MAX_BYTES = 2**20
 MOST_SOCKETS = 16_384
@@ -75,7 +75,6 @@ class Fetcher:
         self._block = block
         self._cache = cache or WebCache()
         self._ledger = ledger or Here(HostLedger(config))
-        self._in_flight = asyncio.Semaphore(config.max_in_flight)
         self._loading: dict[str, asyncio.Task[SiteRules]] = {}
 
     async def __aenter__(self) -> Self:
@@ -130,12 +129,12 @@ class Fetcher:
         """Seconds until the next attempt, or None if there is none."""
         config = self._config
         # An odd 3xx counts as a server's error, but it would be as odd the next time.
-        passing = response.http_status is None or response.http_status >= 429
-        if response.reason not in RETRIED or not passing or attempts > config.retries:
+        odd = response.reason is Reason.HTTP_SERVER_ERROR and (response.http_status or 500) < 500
+        if response.reason not in RETRIED or odd or attempts > config.retries:
             return None
-        if response.retry_after_seconds is not None:
-            # The host's slots keep the time; see `_note`.
-            return 0.0 if response.retry_after_seconds <= config.max_retry_after_seconds else None
+        # What Retry-After asks for, the slots of the host wait; see `_note`.
+        if (response.retry_after_seconds or 0.0) > config.max_retry_after_seconds:
+            return None
         return config.retry_seconds * 2 ** (attempts - 1) * random.uniform(0.5, 1.5)
 
     async def _follow(
@@ -159,10 +158,9 @@ class Fetcher:
     ) -> tuple[Response, str | None]:
         url = addresses.http_url(response.final_url)
         assert url is not None
-        host = url.raw_host or ""
+        host = addresses.host_of(url)
         try:
-            # The host's slot first: else the line for one slow host would fill all slots.
-            async with self._slots.slot(host), self._in_flight:
+            async with self._slots.slot(host):
                 answer = await self._client.ask(
                     url,
                     budget=self._config.timeout_seconds - response.fetch_ms / 1000,
@@ -173,7 +171,9 @@ class Fetcher:
         except HostClosedError as closed:
             return replace(response, reason=closed.reason, detail=closed.detail), None
         retry_after_seconds = retry_after.seconds_of(answer.headers.get("retry-after", ""))
-        self._note(host, answer, retry_after_seconds)
+        # A hop that had to hurry for the hops before it says nothing of its host.
+        hurried = answer.reason is Reason.TIMED_OUT and response.fetch_ms > 0
+        self._note(host, answer, retry_after_seconds, failed=not hurried)
         taken_in = after_hop(response, answer, for_rules=for_rules)
         return replace(taken_in, retry_after_seconds=retry_after_seconds), answer.location
 
@@ -194,10 +194,12 @@ class Fetcher:
             return replace(head, reason=Reason.BODY_TOO_LARGE, detail=detail)
         return None
 
-    def _note(self, host: str, answer: Answer, retry_after_seconds: float | None) -> None:
-        failed = answer.reason in HOST_FAILURES
+    def _note(
+        self, host: str, answer: Answer, retry_after_seconds: float | None, *, failed: bool
+    ) -> None:
+        failed = failed and answer.reason in HOST_FAILURES
         pause = 0.0
-        if answer.status in (429, 503) and retry_after_seconds is not None:
+        if answer.reason in RETRIED and retry_after_seconds is not None:
             pause = min(retry_after_seconds, self._config.max_retry_after_seconds)
         self._slots.note(
             host,
@@ -227,7 +229,7 @@ class Fetcher:
         """Why the host of a good URL is not visited."""
         url = addresses.http_url(target)
         assert url is not None
-        host, port = url.raw_host or "", url.port or 0
+        host, port = addresses.host_of(url), url.port or 0
         if self._block is not None and self._block.names_url(target):
             return Reason.BLOCKED_URL, "on the block list of URLs"
         if self._block is not None and self._block.names_host(host):
@@ -258,10 +260,12 @@ class Fetcher:
         if self._config.respect_robots:
             async with self.open(f"{origin}/robots.txt", for_rules=True) as answer:
                 rules = self._parsed(answer)
-        if self._config.respect_tdmrep and rules.failure is None:
-            async with self.open(f"{origin}/.well-known/tdmrep.json", for_rules=True) as answer:
-                tdmrep = opt_outs.parse_tdmrep(answer.body) if answer.body else ()
-                rules = replace(rules, tdmrep=tdmrep)
+        tdmrep = f"{origin}/.well-known/tdmrep.json"
+        may_ask = rules.failure is None and robots.may_fetch(rules.robots_txt, tdmrep)
+        if self._config.respect_tdmrep and may_ask:
+            async with self.open(tdmrep, for_rules=True) as answer:
+                stated = opt_outs.parse_tdmrep(answer.body) if answer.body else ()
+                rules = replace(rules, tdmrep=stated)
         self._cache.keep_rules(origin, rules)
         return rules
 

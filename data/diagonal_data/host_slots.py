@@ -81,6 +81,7 @@ class HostSlots:
         self._worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._hosts: dict[str, _Held] = {}
         self._returned: dict[str, list[float]] = {}
+        self._in_flight = asyncio.Semaphore(config.max_in_flight)
         self._wake = asyncio.Event()
         self._fresh = asyncio.Event()
         self._fresh.set()
@@ -93,12 +94,19 @@ class HostSlots:
         self._messages.cancel()
         await asyncio.gather(self._messages, return_exceptions=True)
         news = {name: held.news for name, held in self._hosts.items() if held.news}
-        await self._ledger.call("ask", Ask(worker=self._worker, news=news))
-        await self._ledger.call("leave", self._worker)
+        try:
+            async with asyncio.timeout(STALE_SECONDS):
+                await self._ledger.call("ask", Ask(worker=self._worker, news=news))
+                await self._ledger.call("leave", self._worker)
+        except Exception:
+            # The work is done and must not be lost; the ledger will miss the signs of life.
+            logger.exception("the host ledger does not hear that a worker leaves")
 
     @contextlib.asynccontextmanager
     async def slot(self, host: str) -> AsyncIterator[None]:
-        """Hold one of the host's slots for a request.
+        """Hold one of the host's slots, and then a place among all requests, for a request.
+
+        In the other order the line for one slow host would take all places.
 
         Raises:
             HostClosedError: the host is not to be asked.
@@ -110,10 +118,12 @@ class HostSlots:
         try:
             while (now := loop.time()) < (start := max(usable_from, held.paused_until)):
                 await asyncio.sleep(start - now)
-            await self._fresh.wait()
-            self._check_open(held)
-            started = loop.time()
-            yield
+            async with self._in_flight:
+                await self._fresh.wait()
+                self._check_open(held)
+                # Only now: the next request of this slot keeps its distance from this one.
+                started = loop.time()
+                yield
         finally:
             held.in_use -= 1
             self._give(host, held, started + held.interval_seconds)

@@ -9,11 +9,12 @@ bodies take in memory is bounded whatever servers send, with hundreds of request
 
 import asyncio
 import contextlib
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
-from urllib.parse import urljoin
+from urllib.parse import quote_from_bytes, urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -21,16 +22,19 @@ from yarl import URL
 
 from diagonal_data.addresses import AddressRefusedError, ContactMissingError
 from diagonal_data.fetch_config import FetchConfig
+from diagonal_data.robots import PRINTABLE_ASCII
 from diagonal_data.schema import Reason
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 CHUNK_BYTES = 64 * 2**10
-DNS_CACHE_SECONDS = 300
+DNS_CACHE_SECONDS = 10
+"""Of the connector; the memory of names is dns.py's."""
 KEEP_ALIVE_SECONDS = 15.0
+MOST_HEADER_CHARS = 8_000
 RATE_GRACE_SECONDS = 5.0
 """A body may be slower than the least rate for so long."""
-SMALL_BODY_BYTES = 2**19
-LARGE_BODIES_BYTES = 96 * 2**20
+SMALL_BODY_BYTES = 2**18
+LARGE_BODIES_BYTES = 64 * 2**20
 STATUS_REASONS = {
     401: Reason.FORBIDDEN,
     403: Reason.FORBIDDEN,
@@ -61,7 +65,7 @@ Stop = Callable[[Answer], Answer | None]
 
 
 class BodyRoom:
-    """Bytes for large bodies, from their first megabyte to the end of their use.
+    """Bytes for large bodies, until the end of their use.
 
     A body takes all the room it may come to need at once, so that two can never wait for each
     other.
@@ -212,7 +216,9 @@ class HttpClient:
         async for chunk in response.content.iter_chunked(CHUNK_BYTES):
             chunks.append(chunk)
             if size <= SMALL_BODY_BYTES < size + len(chunk):
-                expected = response.content_length or max_bytes
+                # The length that is declared is the packed one.
+                packed = "content-encoding" in head.headers
+                expected = max_bytes if packed else response.content_length or max_bytes
                 with clock.stopped():
                     await room.enter_async_context(self._room.hold(min(expected, max_bytes)))
             size += len(chunk)
@@ -227,16 +233,29 @@ class HttpClient:
 
 def trouble_of(error: Exception) -> tuple[Reason, str]:
     """The reason for an exception of a request; what is no usable answer is `connect_failed`."""
-    detail = f"{type(error).__name__}: {error}"[:300]
+    detail = clean_text(f"{type(error).__name__}: {error}")[:300]
     if isinstance(error, TimeoutError):
         return Reason.TIMED_OUT, detail
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return _dns_reason(error.os_error), str(error.os_error)[:300]
     if isinstance(error, aiohttp.ClientPayloadError):
         return Reason.BODY_INCOMPLETE, detail
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return Reason.TLS_FAILED, detail
     # aiohttp's InvalidURL is a ValueError too.
     is_bad_url = isinstance(error, ValueError)
     return (Reason.BAD_URL if is_bad_url else Reason.CONNECT_FAILED), detail
+
+
+def clean_text(text: str) -> str:
+    """What a server sent, fit for a table: bytes that are no UTF-8 stand in headers as half
+    surrogate pairs, and some servers send megabytes."""
+    return text[:MOST_HEADER_CHARS].encode("utf-8", "replace").decode()
+
+
+def _quoted(location: str) -> str:
+    """The header's bytes, those beyond ASCII as %XX: so browsers ask for them too."""
+    return quote_from_bytes(location.encode("utf-8", "surrogateescape"), safe=PRINTABLE_ASCII)
 
 
 def _dns_reason(error: OSError) -> Reason:
@@ -248,11 +267,11 @@ def _dns_reason(error: OSError) -> Reason:
 def _head_of(response: aiohttp.ClientResponse, url: URL) -> Answer:
     """The answer without its body: where it leads, or why it is none."""
     received, status = response.headers, response.status
-    headers = {name.lower(): ", ".join(received.getall(name)) for name in received}
-    tags = tuple(received.getall("X-Robots-Tag", []))
+    headers = {name.lower(): clean_text(", ".join(received.getall(name))) for name in received}
+    tags = tuple(map(clean_text, received.getall("X-Robots-Tag", [])))
     head = Answer(status=status, headers=headers, x_robots_tags=tags)
     if status in REDIRECT_STATUSES and "location" in headers:
-        return replace(head, location=urljoin(str(url), received["location"]))
+        return replace(head, location=urljoin(str(url), _quoted(received["location"])))
     if 200 <= status < 300:
         return head
     others = Reason.HTTP_CLIENT_ERROR if 400 <= status < 500 else Reason.HTTP_SERVER_ERROR

@@ -1,13 +1,17 @@
 """What an engine says of one candidate."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from diagonal_data.config import ShardsConfig
 from diagonal_data.decode import StoredImage
+from diagonal_data.rights import ImageRights
 from diagonal_data.schema import Candidate, Reason
 from diagonal_infra.shared import Shared
+
+XMP_OPT_OUT = "XMP: "
+"""How the detail of an opt-out inside the file begins: it is the picture's and not the host's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,8 @@ class Outcome:
     content_usage: str | None = None
     final_url: str | None = None
     attempts: int | None = None
+    rights: ImageRights = field(default_factory=ImageRights)
+    """What the file says of itself, also of one that is not stored."""
 
     def __post_init__(self) -> None:
         assert (self.image is None) != (self.reason is None), self

@@ -7,6 +7,8 @@ from diagonal_data.http_client import Answer
 from diagonal_data.schema import Reason
 from diagonal_data.site_rules import Verdict
 
+MOST_VERDICT_CHARS = 500
+
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
@@ -44,12 +46,17 @@ def after_hop(response: Response, answer: Answer, *, for_rules: bool) -> Respons
         body=answer.body if whole else None,
         reason=None if whole else answer.reason,
         detail=None if whole else answer.detail,
-        x_robots_tag=headers.get("x-robots-tag"),
-        tdm_reservation=headers.get("tdm-reservation", response.tdm_reservation),
-        content_usage=headers.get("content-usage", response.content_usage),
+        x_robots_tag=_cut(headers.get("x-robots-tag")),
+        tdm_reservation=_cut(headers.get("tdm-reservation", response.tdm_reservation)),
+        content_usage=_cut(headers.get("content-usage", response.content_usage)),
         fetch_ms=response.fetch_ms + round(answer.seconds * 1000),
         attempts=1,
     )
+
+
+def _cut(value: str | None) -> str | None:
+    """Ten thousand rows stand in memory together."""
+    return value and value[:MOST_VERDICT_CHARS]
 
 
 def after_verdict(response: Response, verdict: Verdict) -> Response:

@@ -96,7 +96,9 @@ class Reason(StrEnum):
     HOST_UNAVAILABLE = "host_unavailable"
     DNS_FAILED = "dns_failed"
     CONNECT_FAILED = "connect_failed"
+    TLS_FAILED = "tls_failed"
     TIMED_OUT = "timed_out"
+    UNIT_TIMED_OUT = "unit_timed_out"
     TOO_SLOW = "too_slow"
     TOO_MANY_REDIRECTS = "too_many_redirects"
     NOT_FOUND = "not_found"
@@ -126,6 +128,7 @@ TRANSIENT = frozenset(
         Reason.DNS_FAILED,
         Reason.CONNECT_FAILED,
         Reason.TIMED_OUT,
+        Reason.UNIT_TIMED_OUT,
         Reason.TOO_SLOW,
         Reason.RATE_LIMITED,
         Reason.HTTP_SERVER_ERROR,

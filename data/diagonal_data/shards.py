@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from diagonal_data.block_lists import load_block_lists
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import ShardsConfig
 from diagonal_data.contact import require_contact
@@ -55,6 +56,7 @@ def build_dataset(config: ShardsConfig) -> Funnel:
     """
     candidates = check_candidates(config.candidates)
     require_contact(config, candidates)
+    load_block_lists(config.block)  # so that a wrong path shows before any work
     storage.check_writable(config.dataset)
     retry = config.retry == "transient"
     with storage.sole_writer(config.dataset), shard_metrics(config.metrics_port) as metrics:

@@ -4,16 +4,12 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from diagonal_data.dns import resolve_result
 from diagonal_data.fetch import Fetcher, Response
 from diagonal_data.fetch_config import FetchConfig
-
-if TYPE_CHECKING:
-    pass
 
 QUICK = FetchConfig(
     timeout_seconds=0.3,

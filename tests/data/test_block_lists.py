@@ -17,17 +17,22 @@ def lists_of(tmp_path: Path, kind: str, text: str, **settings: int) -> BlockList
 
 
 def test_urls_are_compared_in_canonical_form(tmp_path: Path) -> None:
-    lists = lists_of(tmp_path, "urls", "# withdrawn\nHTTP://X.test:80/a?b#c\n\n")
+    text = "# withdrawn\nHTTP://X.test:80/a?b#c\n\nhttp://bücher.test/ü.jpg\n"
+    lists = lists_of(tmp_path, "urls", text)
     assert lists.names_url("http://x.test/a?b")
+    assert lists.names_url("http://x.test./a?b")
     assert not lists.names_url("http://x.test/a?B")
+    assert lists.names_url("http://xn--bcher-kva.test/%C3%BC.jpg")
 
 
 @pytest.mark.parametrize(
     ("host", "named"),
-    [("bad.test", True), ("img.BAD.test.", True), ("notbad.test", False), ("test", False)],
+    [("bad.test", True), ("img.bad.test", True), ("notbad.test", False), ("test", False)],
 )
 def test_a_host_stands_for_its_subdomains(tmp_path: Path, host: str, named: bool) -> None:
-    assert lists_of(tmp_path, "hosts", "Bad.test  # why\n").names_host(host) is named
+    lists = lists_of(tmp_path, "hosts", "Bad.test.  # why\nbücher.test\n")
+    assert lists.names_host(host) is named
+    assert lists.names_host("xn--bcher-kva.test")
 
 
 def test_bodies_are_named_by_either_hash(tmp_path: Path) -> None:

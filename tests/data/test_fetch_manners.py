@@ -62,6 +62,20 @@ def test_a_host_that_asks_to_wait_is_left_alone_so_long(server: "HostileServer")
     assert min(times[1:]) - times[0] >= 0.99, "the other URL of the host had to wait too"
 
 
+@pytest.mark.parametrize("status", ["502 Bad", "503 Busy", "429 Slow"])
+def test_a_pause_is_kept_whatever_status_asks_for_it(server: "HostileServer", status: str) -> None:
+    server.routes["/a"] = server.in_turn((b"", f"{status}\r\nRetry-After: 1"), (b"x", "200 OK"))
+
+    async def get() -> float:
+        loop = asyncio.get_running_loop()
+        async with Fetcher(RETRYING, LOOPBACK) as fetcher:
+            started = loop.time()
+            assert (await fetcher.get(server.url("/a"))).body == b"x"
+            return loop.time() - started
+
+    assert asyncio.run(get()) >= 0.99
+
+
 def test_a_host_that_asks_to_wait_too_long_is_given_up(server: "HostileServer") -> None:
     url = server.put("/a", b"", "Retry-After: 3600", status="503 Busy")
     response = fetch(url, RETRYING)
@@ -153,6 +167,49 @@ def test_a_host_that_fails_again_and_again_is_left_alone(server: "HostileServer"
 
     last = asyncio.run(get_in_turn())[-1]
     assert (last.reason, last.attempts) == (Reason.HOST_UNAVAILABLE, 0)
+
+
+def test_a_host_that_limits_us_again_and_again_is_left_alone(server: "HostileServer") -> None:
+    config = replace(PATIENT, host_failures=3, respect_robots=False)
+    server.put("/a", status="429 Slow")
+
+    async def get_in_turn() -> Reason | None:
+        async with Fetcher(config, LOOPBACK) as fetcher:
+            reason: Reason | None = Reason.RATE_LIMITED
+            while reason is Reason.RATE_LIMITED:
+                reason = (await fetcher.get(server.url("/a"))).reason
+            return reason
+
+    assert asyncio.run(get_in_turn()) is Reason.HOST_UNAVAILABLE
+
+
+def test_the_site_file_of_tdmrep_is_not_asked_for_where_robots_may_not_go(
+    server: "HostileServer",
+) -> None:
+    server.put("/robots.txt", b"User-agent: *\nDisallow: /")
+    response = fetch(server.put("/a", b"x"), replace(PATIENT, respect_tdmrep=True))
+    assert response.reason is Reason.ROBOTS_DISALLOWED
+    assert server.requests == ["/robots.txt"]
+
+
+def test_headers_that_are_no_utf8_are_kept_readable_and_short(server: "HostileServer") -> None:
+    url = server.put("/a", b"x", "X-Robots-Tag: caf\xe9", *("X-Robots-Tag: " + "y" * 6_000,) * 3)
+    response = fetch(url)
+    assert response.body == b"x"
+    assert response.x_robots_tag is not None
+    assert len(response.x_robots_tag.encode()) < 600
+
+
+def test_the_bytes_of_a_redirect_are_asked_for_as_they_are(server: "HostileServer") -> None:
+    server.put("/caf%E9.jpg", b"latin")
+    assert fetch(server.put("/a", b"", "Location: /caf\xe9.jpg", status="302 Found")).body == (
+        b"latin"
+    )
+
+
+def test_a_server_without_tls_is_a_tls_failure(server: "HostileServer") -> None:
+    response = fetch(f"https://{server.host}/a", replace(PATIENT, respect_robots=False))
+    assert response.reason is Reason.TLS_FAILED
 
 
 def test_without_a_contact_public_hosts_are_not_asked(server: "HostileServer") -> None:

@@ -68,6 +68,45 @@ def test_requests_to_a_host_keep_their_distance() -> None:
     assert min(spans) > 0.039
 
 
+def test_requests_that_waited_for_a_place_keep_their_distance_too() -> None:
+    config = FetchConfig(max_per_host=2, max_per_second=50.0, max_in_flight=1)
+    started: list[float] = []
+
+    async def body(ledger: Here) -> None:
+        async def request(slots: HostSlots, host: str, seconds: float) -> None:
+            async with slots.slot(host):
+                if host == HOST:
+                    started.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(seconds)
+
+        async with HostSlots(ledger, config) as slots:
+            blocking = asyncio.create_task(request(slots, "slow.test", 0.3))
+            await asyncio.gather(blocking, *(request(slots, HOST, 0.0) for _ in range(6)))
+
+    run(body, config)
+    begun = sorted(started)
+    spans = [later - first for first, later in zip(begun, begun[2:], strict=False)]
+    assert min(spans) > 0.039
+
+
+def test_leaving_a_ledger_that_is_gone_does_not_lose_the_work() -> None:
+    class Gone(Here):
+        away = False
+
+        async def call(self, method: str, *arguments: Any) -> Any:
+            if self.away:
+                raise ConnectionError("away")
+            return await super().call(method, *arguments)
+
+    async def body(_: Here) -> str:
+        ledger = Gone(HostLedger(FAST))
+        async with HostSlots(ledger, FAST) as slots, slots.slot(HOST):
+            ledger.away = True
+        return "done"
+
+    assert run(body)[0] == "done"
+
+
 def test_a_closed_host_refuses_those_who_wait_and_those_who_come() -> None:
     config = FetchConfig(max_per_host=1, host_opt_outs=1)
 

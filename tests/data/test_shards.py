@@ -212,7 +212,7 @@ def test_what_is_not_there_at_the_units_deadline_is_a_counted_reason(tmp_path: P
     web.held = {"/2.jpg": threading.Event()}
     funnel = build_dataset(config_for(tmp_path, web, unit_deadline_seconds=0.5))
     web.held["/2.jpg"].set()
-    assert (funnel.kept, funnel.reasons) == (3, {"timed_out": 1})
+    assert (funnel.kept, funnel.reasons) == (3, {"unit_timed_out": 1})
 
 
 def test_finished_shards_are_in_the_manifest_though_others_failed(tmp_path: Path, web) -> None:

@@ -56,6 +56,9 @@ async def byte_a_second(writer: asyncio.StreamWriter) -> None:
 def servings(server: HostileServer, good: bytes) -> dict[str, tuple[str, str | None]]:
     """Name → (URL, reason) of servers that misbehave."""
     port = server.port
+    server.put("/caf%E9.jpg", good)
+    # Small on the way, large in memory, and no picture.
+    packed = answer(gzip.compress(bytes(19 * 2**20)), "Content-Encoding: gzip")
     routes: dict[str, tuple[bytes | Callable[[asyncio.StreamWriter], Awaitable[None]], str | None]]
     routes = {
         "404": (answer(status="404 Not Found"), "not_found"),
@@ -73,7 +76,14 @@ def servings(server: HostileServer, good: bytes) -> dict[str, tuple[str, str | N
             answer(gzip.compress(bytes(2**26)), "Content-Encoding: gzip"),
             "body_too_large",
         ),
+        **{f"gzip {i}": (packed, "not_an_image") for i in range(40)},
         "empty": (answer(), "empty_body"),
+        "latin-1 header": (answer(good, "X-Robots-Tag: caf\xe9"), None),
+        "huge headers": (answer(good, *(f"X-Robots-Tag: {'x' * 7000}",) * 4), None),
+        "latin-1 redirect": (
+            answer(b"", "Location: /caf\xe9.jpg", status="302 Found"),
+            None,
+        ),
         "loop": (answer(b"", "Location: /loop", status="302 Found"), "too_many_redirects"),
     }
     targets = {
@@ -101,6 +111,7 @@ def addresses_of(server: HostileServer) -> dict[str, tuple[str, str | None]]:
     server.put("/%C3%BC.jpg", saved(photo(), "JPEG"))
     return {
         "refused": ("http://127.0.0.1:1/x.jpg", "connect_failed"),
+        "no tls": (f"https://{server.host}/x.jpg", "tls_failed"),
         "no such name": ("http://pictures.invalid/x.jpg", "dns_failed"),
         "idn": ("http://bücher.invalid/ü.jpg", "dns_failed"),
         "credentials": (f"http://me:secret@{server.host}/x.jpg", "url_has_credentials"),
