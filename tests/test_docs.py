@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.test_recipes import COMMANDS
 
+from diagonal_data.schema import ROW_SCHEMA, TRANSIENT, Reason
 from diagonal_infra.cli import parse_recipe
 from diagonal_infra.launch import MODULES
 
@@ -58,3 +59,23 @@ def test_every_documented_make_call_names_targets_and_parses(line: str) -> None:
         if target in COMMANDS:
             args = [settings.get("RECIPE", "demo"), *shlex.split(settings.get("ARGS", ""))]
             parse_recipe(COMMANDS[target], description="", args=args)
+
+
+def test_the_page_on_fetching_has_every_reason_and_what_is_retried() -> None:
+    page = (ROOT / "docs" / "fetching.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (yes )?\|$", page, re.MULTILINE)
+    assert {name for name, _ in rows} == set(Reason)
+    assert {name for name, again in rows if again} == TRANSIENT
+
+
+def test_the_page_on_formats_has_every_column() -> None:
+    page = (ROOT / "docs" / "data-format.md").read_text()
+    cells = re.findall(r"^\| ([\w, ]+) \|", page, re.MULTILINE)
+    columns = {name for cell in cells for name in cell.split(", ")}
+    assert set(ROW_SCHEMA.names) <= columns
+
+
+def test_the_page_on_formats_names_what_is_retried() -> None:
+    page = (ROOT / "docs" / "data-format.md").read_text()
+    (listed,) = re.findall(r"one that may pass: `([\w\s]+)`", page)
+    assert set(listed.split()) == TRANSIENT

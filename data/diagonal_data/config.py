@@ -82,8 +82,8 @@ class ShardsConfig:
     dataset: str
     """Dataset folder; a local path or any fsspec URL."""
     engine: Engine = "native"
-    """Who fetches and decodes; both give the same dataset layout. img2dataset has no total
-    deadline, reads bodies of any size, and decodes before it knows the size."""
+    """Who fetches and decodes; both give the same dataset layout. img2dataset keeps no limits per
+    host, has no total deadline, reads bodies of any size, and decodes before it knows the size."""
     image_size: int = 256
     """Pixels of the side that --decode.resize-mode speaks of."""
     samples_per_shard: int = 10_000

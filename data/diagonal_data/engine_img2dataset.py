@@ -3,10 +3,11 @@
 For teams that want the field's usual pixels, and as the yardstick for the native engine. URLs and
 robots.txt are judged by our rules first; then img2dataset asks through urllib's global opener, in
 whose place stands ours: http and https only, no proxies, and on every hop a connection only to an
-address that our rules admit. What remains of img2dataset's ways: robots.txt is not asked again
-where a redirect leads, there is no total deadline and no limit on the body, it decodes before it
-knows the size, and ignores EXIF orientation. Its errors are texts; `reason_of` maps them to our
-closed set.
+address that our rules admit. What remains of img2dataset's ways: no limit per host holds, it knows
+neither Retry-After nor opt-out headers other than X-Robots-Tag, robots.txt is not asked again where
+a redirect leads, there is no total deadline and no limit on the body, it decodes before it knows
+the size, and ignores EXIF orientation. Its errors are texts; `reason_of` maps them to our closed
+set.
 """
 
 import os
