@@ -54,7 +54,7 @@ class FetchConfig:
     """--fetch.max-per-host of fast hosts."""
     fast_max_per_second: float = 100.0
     """--fetch.max-per-second of fast hosts; 0 is no limit."""
-    host_failures: int = 20
+    host_failures: int = 50
     """Failures in a row (no connection, timeout, 5xx) after which a host is left alone for a
     minute; its URLs meanwhile end as host_unavailable. 0 is never."""
     host_opt_outs: int = 10
