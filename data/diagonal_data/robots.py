@@ -17,6 +17,8 @@ OPT_OUT_DIRECTIVES = frozenset({"noai", "noimageai", "noindex", "noimageindex", 
 VALUED_DIRECTIVES = frozenset(
     {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 )
+# `diagonal` or `diagonal/1.0`. The rest of a date, ` 25 Jun 2010 15:00:00 GMT`, names nobody.
+ROBOT_NAME = re.compile(r"(?=\S*[a-z])([^\s/]+)(/\S*)?")
 PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -96,9 +98,10 @@ def opts_out(header_values: Iterable[str], agent: str) -> bool:
             name, colon, rest = item.partition(":")
             if colon and name.strip() in VALUED_DIRECTIVES:
                 continue
-            if colon:
-                addressed = name.strip() == agent.lower()
-            if addressed and is_opt_out([rest if colon else item]):
+            named = ROBOT_NAME.fullmatch(name.strip()) if colon else None
+            if named:
+                addressed = named[1] == agent.lower()
+            if addressed and is_opt_out([rest if named else item]):
                 return True
     return False
 

@@ -148,6 +148,13 @@ def test_an_agent_that_no_robots_txt_can_name_is_refused(agent: str) -> None:
         (["Diagonal: noai"], True),
         (["otherbot: nofollow, diagonal: noai"], True),
         (["unavailable_after: 25 Jun 2040 15:00:00 PST, noindex"], True),
+        (["unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], True),
+        (["unavailable_after: Friday, 25-Jun-10 15:00:00 GMT, noai"], True),
+        (["unavailable_after: Jun 25, 2010, 15:00:00 GMT, noai"], True),
+        (["unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, nofollow"], False),
+        (["googlebot: unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], False),
+        (["diagonal/1.0: noai"], True),
+        (["360spider: noai"], False),
         (["max-snippet: 3"], False),
     ],
 )
