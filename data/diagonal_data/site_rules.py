@@ -57,7 +57,7 @@ class SiteRules:
     """The rules of one origin, or why they could not be had."""
 
     robots_txt: robots.RobotsRules = robots.ALLOW_ALL
-    tdmrep: opt_outs.Patterns = ()
+    tdmrep: robots.Patterns = ()
     failure: Reason | None = None
     failure_detail: str = ""
 
