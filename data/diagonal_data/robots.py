@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 ROBOTS_MAX_BYTES = 500 * 2**10
 """What is read of a robots.txt; RFC 9309 §2.5 asks for at least 500 KiB. The rest is ignored."""
 MOST_RULES = 2_000
-"""Kept of each kind, in the file's order. What a longer list forbids beyond is not known, so it errs
-towards fetching: to refuse the whole site would be harsher than anything it wrote."""
+"""Kept of each kind, in the file's order. What a longer list forbids beyond is not known, so it
+errs towards fetching: to refuse the whole site would be harsher than anything it wrote."""
 OPT_OUT_DIRECTIVES = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
 # Directives with a value: what stands before their colon is no robot's name.
 VALUED_DIRECTIVES = frozenset(

@@ -96,6 +96,7 @@ class Reason(StrEnum):
     HOST_UNAVAILABLE = "host_unavailable"
     DNS_FAILED = "dns_failed"
     CONNECT_FAILED = "connect_failed"
+    TLS_FAILED = "tls_failed"
     TIMED_OUT = "timed_out"
     TOO_SLOW = "too_slow"
     TOO_MANY_REDIRECTS = "too_many_redirects"
