@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
+from diagonal_data.headers import MAX_ICC_BYTES
 from diagonal_data.pixels import Pixels
 
 SRGB = ImageCms.createProfile("sRGB")
@@ -21,7 +22,12 @@ SAME_LEVELS = 2
 
 
 def to_srgb(pixels: Pixels, icc: bytes | None, background: tuple[int, int, int]) -> np.ndarray:
-    """RGB in sRGB, rows × columns × 3; wholly transparent pixels become the background."""
+    """RGB in sRGB, rows × columns × 3; wholly transparent pixels become the background.
+
+    A profile of more than `MAX_ICC_BYTES` is ignored.
+    """
+    if icc and len(icc) > MAX_ICC_BYTES:
+        icc = None
     if pixels.mode == "RGBa":
         return _on_background(pixels.array, icc, background)
     return _opaque(pixels.array, pixels.mode, icc)
@@ -62,7 +68,8 @@ def _opaque(array: np.ndarray, mode: str, icc: bytes | None) -> np.ndarray:
     return array
 
 
-@lru_cache(maxsize=32)
+# Few: each entry holds a profile of up to MAX_ICC_BYTES twice, as the key and in the transform.
+@lru_cache(maxsize=16)
 def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """To sRGB; None if the profile is sRGB, for another mode, or broken (which is common)."""
     try:

@@ -15,6 +15,10 @@ from PIL import Image
 Format = Literal["jpeg", "png", "webp", "other"]
 OTHERS = ("GIF", "BMP", "TIFF")
 """What Pillow decodes for us."""
+MAX_ICC_BYTES = 2**20
+"""A longer colour profile is ignored, whatever the format."""
+MAX_XMP_BYTES = 256 * 2**10
+"""A longer packet says nothing."""
 
 # The caps are ours (DecodeConfig), tested on the header; Pillow's own would only warn.
 Image.MAX_IMAGE_PIXELS = None

@@ -14,9 +14,6 @@ from collections.abc import Mapping, Sequence
 
 from diagonal_data import robots
 
-Patterns = tuple[tuple[bool, str], ...]
-MOST_RULES = 10_000
-
 
 def opt_out_in_headers(
     headers: Mapping[str, str], x_robots_tags: Sequence[str], agent: str
@@ -30,8 +27,11 @@ def opt_out_in_headers(
     return f"Content-Usage: {usage[:200]}" if robots.denies_training(usage) else None
 
 
-def parse_tdmrep(body: bytes) -> Patterns:
-    """(reserved, path pattern) of each entry of a tdmrep.json; what is none is passed over."""
+def parse_tdmrep(body: bytes) -> robots.Patterns:
+    """Patterns that say whether they reserve, of a tdmrep.json's first entries.
+
+    What is no entry is passed over.
+    """
     try:
         entries = json.loads(body)
     except (ValueError, RecursionError):
@@ -39,16 +39,16 @@ def parse_tdmrep(body: bytes) -> Patterns:
     if not isinstance(entries, list):
         return ()
     found = []
-    for entry in entries[:MOST_RULES]:
+    for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("location"), str):
             continue
         reservation = str(entry.get("tdm-reservation"))
         if reservation in ("0", "1"):
-            found.append((reservation == "1", robots.normal_pattern(entry["location"])))
-    return tuple(found)
+            found.append((reservation == "1", entry["location"]))
+    return robots.by_precedence(found)
 
 
-def reservation_at(rules: Patterns, url: str) -> str | None:
+def reservation_at(rules: robots.Patterns, url: str) -> str | None:
     """`1` or `0` as a tdmrep.json states it for the URL, or None.
 
     The longest pattern decides and a reservation wins a tie: the report leaves the order open, and

@@ -15,7 +15,14 @@ import numpy as np
 import pyspng
 from isal import isal_zlib
 
-from diagonal_data.headers import Header, TruncatedImageError, pillow_bytes, read_orientation
+from diagonal_data.headers import (
+    MAX_ICC_BYTES,
+    MAX_XMP_BYTES,
+    Header,
+    TruncatedImageError,
+    pillow_bytes,
+    read_orientation,
+)
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel by colour type: grey, RGB, palette, grey and alpha, RGBA."""
@@ -23,8 +30,6 @@ ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 ADAM7_LAST = (0, 1, 1, 2)
 """First column, first row, column step and row step of the seven passes."""
 STORED_BLOCK = 65_535
-MAX_ICC_BYTES = 4 * 2**20
-MAX_XMP_BYTES = 256 * 2**10
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 
 Chunks = dict[bytes, list[bytes]]
@@ -170,7 +175,7 @@ def _xmp(chunks: Chunks) -> bytes | None:
 
 def _unpacked(packed: bytes, max_bytes: int) -> bytes | None:
     try:
-        content = isal_zlib.decompressobj().decompress(packed, max_bytes)
+        content = isal_zlib.decompressobj().decompress(packed, max_bytes + 1)
     except isal_zlib.IsalError:  # pyright: ignore[reportGeneralTypeIssues]  # stub: Exception
         return None  # metadata alone are damaged
-    return content if len(content) < max_bytes else None
+    return content if len(content) <= max_bytes else None

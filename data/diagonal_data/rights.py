@@ -14,10 +14,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from xml.parsers import expat
 
-from diagonal_data.headers import Header, read_exif
+from diagonal_data.headers import MAX_XMP_BYTES, Header, read_exif
 
 MAX_CHARACTERS = 500
-MAX_XMP_BYTES = 256 * 2**10
+MAX_TEXTS = 32
+"""Of one property: further entries of a list are not read."""
 MAX_DEPTH = 64
 XMP_FIELDS = {
     "http://purl.org/dc/elements/1.1/ rights": "copyright",
@@ -114,9 +115,10 @@ class _XmpReader:
         self._text.clear()
 
     def _keep(self, wanted: str, value: str) -> None:
-        texts = self.found.setdefault(wanted, []) if wanted and value.strip() else None
-        if texts is not None and value not in texts:
-            texts.append(value)
+        # Cut here too: a list of thousands of entries must not be compared with itself.
+        text = _clean(value) if wanted and len(self.found.get(wanted, ())) < MAX_TEXTS else None
+        if text and text not in self.found.setdefault(wanted, []):
+            self.found[wanted].append(text)
 
     def _refuse(self, *declaration: object) -> None:
         raise ValueError("XMP declares a document type")

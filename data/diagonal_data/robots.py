@@ -8,26 +8,36 @@ longest, and it knows neither `*` nor `$`.
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import quote, urlsplit
 
 ROBOTS_MAX_BYTES = 500 * 2**10
 """What is read of a robots.txt; RFC 9309 §2.5 asks for at least 500 KiB. The rest is ignored."""
+MOST_RULES = 2_000
+"""Kept of each kind, in the file's order. What a longer list forbids beyond is not known, so it
+errs towards fetching: to refuse the whole site would be harsher than anything it wrote."""
 OPT_OUT_DIRECTIVES = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
 # Directives with a value: what stands before their colon is no robot's name.
 VALUED_DIRECTIVES = frozenset(
     {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 )
+# `diagonal` or `diagonal/1.0`. The rest of a date, ` 25 Jun 2010 15:00:00 GMT`, names nobody.
+ROBOT_NAME = re.compile(r"(?=\S*[a-z])([^\s/]+)(/\S*)?")
 PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+
+
+Patterns = tuple[tuple[bool, str], ...]
+"""(verdict, normalised pattern), as `by_precedence` sorts them."""
 
 
 @dataclass(frozen=True)
 class RobotsRules:
-    """What of one robots.txt concerns us; patterns are normalised."""
+    """What of one robots.txt concerns us."""
 
-    rules: tuple[tuple[bool, str], ...] = ()
-    """(allow, pattern)"""
-    no_training: tuple[tuple[bool, str], ...] = ()
-    """(train-ai is n, pattern)"""
+    rules: Patterns = ()
+    """The verdict is `allow`."""
+    no_training: Patterns = ()
+    """The verdict is `train-ai=n`."""
 
 
 ALLOW_ALL = RobotsRules()
@@ -35,6 +45,7 @@ ALLOW_ALL = RobotsRules()
 
 def parse_robots(text: str, agent: str) -> RobotsRules:
     """The rules of all groups that name the product token `agent`, or else of the `*` groups."""
+    us = agent.lower()
     ours: list[tuple[str, str]] = []
     everyones: list[tuple[str, str]] = []
     named = False
@@ -43,19 +54,28 @@ def parse_robots(text: str, agent: str) -> RobotsRules:
     for key, value in _lines(text):
         if key == "user-agent":
             # Consecutive user-agent lines share a group; one after a rule opens a new group.
-            agents = (agents if agents_open else set()) | {_product_token(value)}
+            agents = agents if agents_open else set()
+            agents.add(_product_token(value))
             agents_open = True
-            named = named or agent.lower() in agents
+            named = named or us in agents
         elif key in ("allow", "disallow", "content-usage"):
             agents_open = False
-            if value and agent.lower() in agents:
+            if value and us in agents:
                 ours.append((key, value))
             if value and "*" in agents:
                 everyones.append((key, value))
     lines = ours if named else everyones
-    rules = [(key == "allow", normal_pattern(v)) for key, v in lines if key != "content-usage"]
+    rules = [(key == "allow", value) for key, value in lines if key != "content-usage"]
     usages = [_usage(value) for key, value in lines if key == "content-usage"]
-    return RobotsRules(tuple(rules), tuple(usage for usage in usages if usage is not None))
+    return RobotsRules(by_precedence(rules), by_precedence(usage for usage in usages if usage))
+
+
+def by_precedence(rules: Iterable[tuple[bool, str]]) -> Patterns:
+    """The first `MOST_RULES` in the one spelling that is compared, so that the first match counts:
+    the longest, and of two as long the one whose verdict is True.
+    """
+    normal = [(verdict, _normal_pattern(value)) for verdict, value in islice(rules, MOST_RULES)]
+    return tuple(sorted(normal, key=lambda rule: (-len(rule[1]), not rule[0])))
 
 
 def may_fetch(rules: RobotsRules, url: str) -> bool:
@@ -72,17 +92,18 @@ def denies_training(usage: str) -> bool:
     return False
 
 
-def longest_match(rules: Iterable[tuple[bool, str]], url: str) -> bool | None:
+def longest_match(rules: Patterns, url: str) -> bool | None:
     """The verdict of the longest pattern that matches the URL's path and query; True wins a tie.
 
     None if no pattern matches.
     """
+    if not rules:
+        return None
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     # In a path `*` and `$` are plain characters, which patterns spell %2A and %24.
     path = _normal(path).replace("*", "%2A").replace("$", "%24")
-    matching = [(len(pattern), verdict) for verdict, pattern in rules if _matches(pattern, path)]
-    return max(matching, default=(0, None))[1]
+    return next((verdict for verdict, pattern in rules if _matches(pattern, path)), None)
 
 
 def opts_out(header_values: Iterable[str], agent: str) -> bool:
@@ -96,9 +117,10 @@ def opts_out(header_values: Iterable[str], agent: str) -> bool:
             name, colon, rest = item.partition(":")
             if colon and name.strip() in VALUED_DIRECTIVES:
                 continue
-            if colon:
-                addressed = name.strip() == agent.lower()
-            if addressed and is_opt_out([rest if colon else item]):
+            named = ROBOT_NAME.fullmatch(name.strip()) if colon else None
+            if named:
+                addressed = named[1] == agent.lower()
+            if addressed and is_opt_out([rest if named else item]):
                 return True
     return False
 
@@ -112,7 +134,7 @@ def _usage(value: str) -> tuple[bool, str] | None:
     """`/path train-ai=n` or `train-ai=n`; None for what says nothing of training."""
     path, _, usage = value.partition(" ") if value.startswith("/") else ("/", "", value)
     speaks = "train-ai" in usage.lower()
-    return (denies_training(usage), normal_pattern(path)) if speaks else None
+    return (denies_training(usage), path) if speaks else None
 
 
 def _lines(text: str) -> Iterable[tuple[str, str]]:
@@ -130,9 +152,9 @@ def _product_token(value: str) -> str:
     return token[0].lower() if token else ""
 
 
-def normal_pattern(value: str) -> str:
+def _normal_pattern(value: str) -> str:
     """A path pattern in the one spelling that `longest_match` compares."""
-    pattern = _normal(value)
+    pattern = re.sub(r"\*+", "*", _normal(value))
     anchored = pattern.endswith("$")
     return pattern.removesuffix("$").replace("$", "%24") + ("$" if anchored else "")
 
@@ -155,6 +177,8 @@ def _matches(pattern: str, path: str) -> bool:
     Pieces are sought one after the other, each at its first place: a regular expression with
     many `.*` could be made to backtrack for hours.
     """
+    if len(pattern) - pattern.count("*") - 1 > len(path):
+        return False
     anchored = pattern.endswith("$")
     first, *pieces = pattern.removesuffix("$").split("*")
     if not path.startswith(first):

@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 from diagonal_data.colour import SAME_LEVELS, is_transparent, to_srgb
 from diagonal_data.config import DecodeConfig
 from diagonal_data.decode import StoredImage, decode_image
+from diagonal_data.headers import MAX_ICC_BYTES
 from diagonal_data.pixels import Pixels
 
 WHITE = (255, 255, 255)
@@ -93,6 +94,17 @@ def test_a_colour_profile_is_turned_into_srgb(encode_picture) -> None:
     image = Image.new("RGB", (64, 64), (200, 40, 60))
     converted = pixels(stored(encode_picture(image, "PNG", icc_profile=swapped)))
     assert np.abs(converted - (40, 200, 60)).max() < 6
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_a_colour_profile_that_is_too_long_is_ignored(encode_picture, format: str) -> None:
+    swapped = SRGB.replace(b"rXYZ", b"tmp_").replace(b"gXYZ", b"rXYZ").replace(b"tmp_", b"gXYZ")
+    image = Image.new("RGB", (64, 64), (200, 40, 60))
+    for length, expected in ((MAX_ICC_BYTES, (40, 200, 60)), (MAX_ICC_BYTES + 1, (200, 40, 60))):
+        # A profile states its length in its first four bytes.
+        profile = (struct.pack(">I", length) + swapped[4:]).ljust(length, b"\0")
+        converted = pixels(stored(encode_picture(image, format, icc_profile=profile)))
+        assert np.abs(converted - expected).max() < 12
 
 
 def test_a_broken_colour_profile_changes_nothing(encode_picture) -> None:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from diagonal_data.opt_outs import opt_out_in_headers, parse_tdmrep, reservation_at
+from diagonal_data.robots import MOST_RULES
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,11 @@ def test_a_site_file_states_a_reservation(entries: object, url: str, stated: str
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"\xff\xfe"])
 def test_a_site_file_that_is_none_states_nothing(body: bytes) -> None:
     assert parse_tdmrep(body) == ()
+
+
+def test_the_first_entries_of_a_long_site_file_count() -> None:
+    entries = [{"location": f"/{n}/", "tdm-reservation": 1} for n in range(MOST_RULES + 1)]
+    rules = parse_tdmrep(json.dumps([*entries, {"location": "/", "tdm-reservation": 0}]).encode())
+    assert len(rules) == MOST_RULES
+    assert reservation_at(rules, f"http://x.test/{MOST_RULES - 1}/") == "1"
+    assert reservation_at(rules, f"http://x.test/{MOST_RULES}/") is None

@@ -5,7 +5,7 @@ from PIL import Image, PngImagePlugin
 
 from diagonal_data.headers import Header, format_of
 from diagonal_data.pixels import read_header
-from diagonal_data.rights import NONE_SAID, ImageRights, read_rights
+from diagonal_data.rights import MAX_TEXTS, NONE_SAID, ImageRights, read_rights
 
 NAMES = (
     'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
@@ -118,6 +118,18 @@ def test_what_stood_before_the_damage_holds() -> None:
     whole = packet(ELEMENTS)
     rights = read_rights(header(whole[: whole.index(b"<dc:creator>")]))
     assert rights == ImageRights(copyright="© A & B")
+
+
+def test_a_long_list_is_cut() -> None:
+    names = [f"n{number}" for number in range(5_000)]
+    entries = "".join(f"<rdf:li>{name}</rdf:li>" for name in ["", "n0", *names])
+    xmp = packet(f"<dc:creator><rdf:Seq>{entries}</rdf:Seq></dc:creator>")
+    assert read_rights(header(xmp)).creator == ", ".join(names[:MAX_TEXTS])
+
+
+def test_an_empty_element_says_nothing() -> None:
+    rights = read_rights(header(packet("<dc:rights> </dc:rights>"), iptc_block(copyright=b"me")))
+    assert rights.copyright == "me"
 
 
 def test_texts_are_cut_and_cleaned() -> None:

@@ -1,7 +1,16 @@
 import pytest
 
 from diagonal_data.fetch_config import FetchConfig
-from diagonal_data.robots import is_opt_out, may_fetch, opts_out, parse_robots
+from diagonal_data.robots import (
+    MOST_RULES,
+    ROBOTS_MAX_BYTES,
+    by_precedence,
+    is_opt_out,
+    longest_match,
+    may_fetch,
+    opts_out,
+    parse_robots,
+)
 
 # RFC 9309 §5.1, "Simple Example".
 RFC_EXAMPLE = """
@@ -93,6 +102,38 @@ def test_a_hostile_pattern_takes_no_time() -> None:
     assert allowed(text, "/" + "a" * 5_000)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_longest_rule_comes_first_and_true_wins_a_tie(order: int) -> None:
+    rules = [(False, "/a"), (True, "/a"), (True, "/ab*"), (False, "/ab***")][::order]
+    sorted_rules = by_precedence(rules)
+    assert sorted_rules == ((True, "/ab*"), (False, "/ab*"), (True, "/a"), (False, "/a"))
+    assert longest_match(sorted_rules, "http://x.test/abc") is True
+    assert longest_match(sorted_rules, "http://x.test/b") is None
+
+
+def test_the_first_rules_of_a_long_list_are_kept() -> None:
+    first = "".join(f"Disallow: /{number}/\n" for number in range(MOST_RULES))
+    text = f"User-agent: *\n{first}Disallow: /more\nContent-Usage: train-ai=n\n"
+    rules = parse_robots(text, "diagonal")
+    assert len(rules.rules) == MOST_RULES
+    assert not may_fetch(rules, f"http://x.test/{MOST_RULES - 1}/")
+    assert may_fetch(rules, "http://x.test/more")
+    assert longest_match(rules.no_training, "http://x.test/more") is True
+
+
+def test_rules_for_others_take_no_place() -> None:
+    others = "User-agent: *\n" + "Disallow: /a\n" * MOST_RULES
+    assert not allowed(f"{others}User-agent: diagonal\nDisallow: /b", "/b")
+
+
+# Seconds where each name costs a copy of those before; now 30 ms.
+@pytest.mark.timeout(2)
+def test_a_list_of_robots_takes_time_by_its_length_only() -> None:
+    names = (f"{number:b}".replace("0", "a").replace("1", "b") for number in range(30_000))
+    text = "".join(f"user-agent:{name}\n" for name in names)
+    assert allowed(text[:ROBOTS_MAX_BYTES], "/a")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -148,6 +189,13 @@ def test_an_agent_that_no_robots_txt_can_name_is_refused(agent: str) -> None:
         (["Diagonal: noai"], True),
         (["otherbot: nofollow, diagonal: noai"], True),
         (["unavailable_after: 25 Jun 2040 15:00:00 PST, noindex"], True),
+        (["unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], True),
+        (["unavailable_after: Friday, 25-Jun-10 15:00:00 GMT, noai"], True),
+        (["unavailable_after: Jun 25, 2010, 15:00:00 GMT, noai"], True),
+        (["unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, nofollow"], False),
+        (["googlebot: unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai"], False),
+        (["diagonal/1.0: noai"], True),
+        (["360spider: noai"], False),
         (["max-snippet: 3"], False),
     ],
 )
