@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from diagonal_data.manifest import shard_passes, shards_folder
+from diagonal_data.parquet import read_parquet
 from diagonal_data.tar import Sample, parse_sample
 from diagonal_data.uid_set import packed_uids
 from diagonal_infra import storage
@@ -66,8 +66,7 @@ class _Superseded:
 
 
 def _read_table(dataset: str, shard: str, columns: Sequence[str]) -> pa.Table:
-    with storage.open_read(storage.join(shards_folder(dataset), f"{shard}.parquet")) as file:
-        return pq.read_table(file, columns=list(columns))
+    return read_parquet(storage.join(shards_folder(dataset), f"{shard}.parquet"), columns)
 
 
 def taken_down(dataset: str, rows: pa.Table) -> np.ndarray:
@@ -80,8 +79,7 @@ def taken_down(dataset: str, rows: pa.Table) -> np.ndarray:
     path = storage.join(dataset, "tombstones.parquet")
     if not storage.exists(path):
         return mask
-    with storage.open_read(path) as file:
-        tombstones = pq.read_table(file)
+    tombstones = read_parquet(path)
     for name in TAKEDOWN_COLUMNS:
         if name in tombstones.column_names:
             mask |= is_listed(rows[name], tombstones[name].drop_null())

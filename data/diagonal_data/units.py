@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from diagonal_data.manifest import Manifest, shards_folder
+from diagonal_data.parquet import read_parquet
 from diagonal_data.retries import RETRY_SCHEMA, open_retry_list
 from diagonal_data.schema import CANDIDATE_SCHEMA
 from diagonal_data.uid_set import MalformedUidError, UidSet, packed_uids
@@ -116,16 +117,14 @@ def plan_units(batches: Iterable[pa.RecordBatch], known: UidSet, size: int) -> I
 
 def read_unit(unit: Unit) -> pa.Table:
     """The unit's candidates: `CANDIDATE_SCHEMA`, and `previous_reason` if they are retried."""
-    with storage.open_read(unit.path) as file:
-        return pq.read_table(file)
+    return read_parquet(unit.path)
 
 
 def retried_reasons(unit: Unit) -> dict[str, int]:
     """How a retry's rows ended before, by reason; empty for a first fetch."""
     if not unit.retry_pass:
         return {}
-    with storage.open_read(unit.path) as file:
-        reasons = pq.read_table(file, columns=["previous_reason"])["previous_reason"]
+    reasons = read_parquet(unit.path, ["previous_reason"])["previous_reason"]
     return dict(sorted(Counter(reasons.to_pylist()).items()))
 
 
@@ -135,7 +134,7 @@ def first_urls(candidates: Iterable[str]) -> Iterator[str]:
         with storage.open_read(path) as opened:
             file = pq.ParquetFile(opened)
             if file.metadata.num_rows:
-                for batch in file.iter_batches(row_groups=[0], columns=["url"]):
+                for batch in file.iter_batches(row_groups=[0], columns=["url"], use_threads=False):
                     yield from (url or "" for url in batch.column(0).to_pylist())
                 return
 
@@ -171,7 +170,7 @@ def _null_count(file: pq.ParquetFile, name: str) -> int:
     for i in range(file.num_row_groups):
         statistics = file.metadata.row_group(i).column(column).statistics
         if statistics is None or statistics.null_count is None:
-            return file.read(columns=[name])[name].null_count
+            return file.read(columns=[name], use_threads=False)[name].null_count
         nulls += statistics.null_count
     return nulls
 
@@ -182,7 +181,7 @@ def _batches(paths: Iterable[str], schema: pa.Schema) -> Iterator[pa.RecordBatch
         with _blaming(path), storage.open_read(path) as opened:
             file = pq.ParquetFile(opened)
             present = [name for name in schema.names if name in file.schema_arrow.names]
-            for batch in file.iter_batches(columns=present):
+            for batch in file.iter_batches(columns=present, use_threads=False):
                 # Here, where the file's name is known.
                 packed_uids(batch.column("uid"))
                 columns = [
@@ -245,6 +244,7 @@ def _uids_of(manifest: Manifest, units: Iterable[Unit], retry_pass: int | None =
     known = UidSet()
     for path in (p for p, of_pass in passes.items() if retry_pass in (None, of_pass)):
         with _blaming(path), storage.open_read(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=["uid"]):
+            uids = pq.ParquetFile(file).iter_batches(columns=["uid"], use_threads=False)
+            for batch in uids:
                 known.add(packed_uids(batch.column(0)))
     return known

@@ -180,7 +180,7 @@ def _kind(path: str) -> str | None:
 def _parquet_rows(file: IO[Any], path: str) -> Generator[Row]:
     table = pq.ParquetFile(file)
     columns = list(columns_for(table.schema_arrow.names, path).values())
-    for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+    for batch in table.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
         yield from batch.to_pylist()
 
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from diagonal_data.filters.keep_list import filter_folder
 from diagonal_data.manifest import read_manifest, shard_names, shards_folder
+from diagonal_data.parquet import read_parquet
 from diagonal_data.rows import read_rows, taken_down
 from diagonal_infra import storage
 from diagonal_infra.errors import StorageError
@@ -87,8 +86,8 @@ def open_dataset(root: str) -> Dataset:
 
 def read_samples(dataset: Dataset, shard: str) -> list[StoredSample]:
     """The samples of a shard, taken-down ones too, in the order of its row table."""
-    with storage.open_read(storage.join(shards_folder(dataset.root), f"{shard}.parquet")) as file:
-        rows = pq.read_table(file, columns=list(SAMPLE_COLUMNS))
+    path = storage.join(shards_folder(dataset.root), f"{shard}.parquet")
+    rows = read_parquet(path, SAMPLE_COLUMNS)
     gone = taken_down(dataset.root, rows)
     return [
         stored_sample({**row, "shard": shard}, taken_down=bool(is_gone))

@@ -81,6 +81,12 @@ def _matches(filesystem: Any, inner: str) -> list[str]:
     return [inner] if filesystem.exists(inner) else []
 
 
+def local_path(path: str) -> str | None:
+    """The plain path of a local file, or None for one elsewhere."""
+    filesystem, inner = url_to_fs(path)
+    return inner if isinstance(filesystem, LocalFileSystem) else None
+
+
 def open_read(path: str) -> IO[Any]:
     """A binary reader; compressed files are inflated by their extension."""
     filesystem, inner = url_to_fs(path)

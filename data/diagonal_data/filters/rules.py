@@ -10,10 +10,10 @@ from enum import StrEnum
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from diagonal_data.config import CaptionLength, Duplicates, FiltersConfig, HoldOut, ImageShape
 from diagonal_data.filters.duplicates import exact_copies, near_copies
+from diagonal_data.parquet import read_parquet
 from diagonal_data.rows import is_listed, taken_down
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
@@ -79,8 +79,7 @@ def held_out(rows: pa.Table, rule: HoldOut) -> np.ndarray:
         return np.zeros(rows.num_rows, dtype=bool)
     if not storage.exists(rule.list):
         raise UserError(f"no hold-out list at {rule.list!r}; check --hold-out.list")
-    with storage.open_read(rule.list) as file:
-        listed = pq.read_table(file)
+    listed = read_parquet(rule.list)
     join_key = "uid" if "uid" in listed.column_names else "url"
     missing = [name for name in (join_key, *rule.columns) if name not in listed.column_names]
     if missing:
