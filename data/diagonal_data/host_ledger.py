@@ -12,7 +12,6 @@ for `silence_seconds` holds nothing. So lost messages and killed workers mend th
 ledger that was started anew learns its state from the next messages.
 """
 
-import heapq
 import ipaddress
 import math
 import time
@@ -20,12 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from diagonal_data.fetch_config import FetchConfig
+from diagonal_data.lent_slots import LentSlots
 from diagonal_data.schema import Reason
 
 UNAVAILABLE_SECONDS = 60.0
 """How long a failing host is left alone."""
-TURN_SECONDS = 1.0
-"""How long a worker keeps a slot that others wait for."""
 SILENCE_SECONDS = 20.0
 """After that long without a message, and the longest request, a worker's slots are free again."""
 SECONDS_PER_WORKER = 0.001
@@ -91,15 +89,9 @@ class Answer:
     """When to write next, at the earliest."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Host:
-    limits: HostLimits
-    free: list[float]
-    """When each slot that nobody holds may be used: a heap."""
-    held: dict[str, int] = field(default_factory=dict)
-    since: dict[str, float] = field(default_factory=dict)
-    waiting: dict[str, int] = field(default_factory=dict)
-    """Slots wanted by worker, the longest waiting first."""
+    slots: LentSlots
     failures_in_a_row: int = 0
     opt_outs: int = 0
     closed_until: float = 0.0
@@ -128,6 +120,14 @@ def is_loopback(host: str) -> bool:
 def _matches(host: str, entry: str) -> bool:
     entry = entry.lower()
     return host.endswith(entry[1:]) if entry.startswith("*.") else host == entry
+
+
+def _all_free(limits: HostLimits) -> LentSlots:
+    return LentSlots(
+        most=limits.slots,
+        interval_seconds=limits.interval_seconds,
+        free=[0.0] * limits.slots,
+    )
 
 
 class HostLedger:
@@ -167,9 +167,9 @@ class HostLedger:
         self._stop_waiting(ask.worker, keep=ask.wanted)
         for name, waits in ask.returned.items():
             for wait in waits:
-                heapq.heappush(self._host(name).free, now + wait)
+                self._host(name).slots.take_back(wait, now)
         for name in {*ask.held, *ask.returned, *self._holds.get(ask.worker, ())}:
-            self._settle(self._host(name), ask.worker, ask.held.get(name, 0), now)
+            self._host(name).slots.settle(ask.worker, ask.held.get(name, 0), now)
         for name, news in ask.news.items():
             self._note(self._host(name), news, now)
         granted = {}
@@ -196,28 +196,14 @@ class HostLedger:
 
     def _stop_waiting(self, worker: str, keep: Mapping[str, int]) -> None:
         for name in self._waits.get(worker, set()) - keep.keys():
-            self._hosts[name].waiting.pop(worker, None)
+            self._hosts[name].slots.waiting.pop(worker, None)
         self._waits[worker] = set(keep)
 
     def _host(self, name: str) -> _Host:
         if name not in self._hosts:
             limits = limits_of(name, self._config)
-            self._hosts[name] = _Host(limits=limits, free=[0.0] * limits.slots)
+            self._hosts[name] = _Host(slots=_all_free(limits))
         return self._hosts[name]
-
-    def _settle(self, host: _Host, worker: str, held: int, now: float) -> None:
-        """Believe what the worker says it holds, and make the free slots agree."""
-        if held:
-            host.held[worker] = held
-            host.since.setdefault(worker, now)
-        else:
-            host.held.pop(worker, None)
-            host.since.pop(worker, None)
-        free = host.limits.slots - sum(host.held.values())
-        while len(host.free) > max(0, free):
-            host.free.pop()
-        while len(host.free) < free:
-            heapq.heappush(host.free, now + host.limits.interval_seconds)
 
     def _note(self, host: _Host, news: HostNews, now: float) -> None:
         if news.successes:
@@ -244,35 +230,14 @@ class HostLedger:
         return None
 
     def _lend(self, host: _Host, worker: str, count: int, now: float) -> list[float]:
-        """Slots for the worker: what is free beyond one for each that waited longer."""
         if self._closed(host, now) is not None:
             return []
-        host.waiting.setdefault(worker, count)
-        ahead = list(host.waiting).index(worker)
-        available = max(0, len(host.free) - ahead)
-        others = (host.held.keys() | host.waiting.keys()) - {worker}
-        mine = host.held.get(worker, 0)
-        share = max(1, host.limits.slots // (len(others) + 1)) - mine if others else count
-        taken = max(0, min(count, available, share))
-        if taken:
-            host.held[worker] = mine + taken
-            host.since[worker] = now
-            host.waiting.pop(worker)
-        return [max(0.0, heapq.heappop(host.free) - now) for _ in range(taken)]
+        host.slots.waiting[worker] = count
+        return host.slots.lend(worker, now)
 
     def _recalled(self, ask: Ask, now: float) -> dict[str, int]:
-        recalled = {}
-        for name, held in ask.held.items():
-            host = self._hosts[name]
-            waiting = [worker for worker in host.waiting if worker != ask.worker]
-            if not waiting or host.free:
-                continue
-            over = held - max(1, host.limits.slots // len(host.held.keys() | host.waiting.keys()))
-            if over > 0:
-                recalled[name] = min(over, len(waiting) * held)
-            elif now - host.since.get(ask.worker, now) > TURN_SECONDS:
-                recalled[name] = 1
-        return recalled
+        counts = {name: self._hosts[name].slots.recall(ask.worker, now) for name in ask.held}
+        return {name: count for name, count in counts.items() if count}
 
     def _forget_the_silent(self, now: float) -> None:
         if now - self._swept < 1.0:
@@ -286,4 +251,4 @@ class HostLedger:
         self._stop_waiting(worker, keep={})
         del self._waits[worker]
         for name in self._holds.pop(worker, ()):
-            self._settle(self._hosts[name], worker, 0, now)
+            self._hosts[name].slots.settle(worker, 0, now)

@@ -8,7 +8,6 @@ import pytest
 from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.host_ledger import (
     SILENCE_SECONDS,
-    TURN_SECONDS,
     UNAVAILABLE_SECONDS,
     Answer,
     Ask,
@@ -16,6 +15,7 @@ from diagonal_data.host_ledger import (
     HostNews,
     limits_of,
 )
+from diagonal_data.lent_slots import TURN_SECONDS
 from diagonal_data.schema import Reason
 
 HOST = "pictures.test"
@@ -60,7 +60,7 @@ def test_no_more_slots_are_lent_than_the_host_has(clock: Clock) -> None:
     assert want(ledger, "a", 10) == 4
     assert want(ledger, "b", 10) == 0
     give_back(ledger, "a", 1, 0.0, 0.0, 0.0)
-    assert want(ledger, "b", 10) == 2, "half of the host, as another worker holds some too"
+    assert want(ledger, "b", 10) == 3, "what the other worker does not want"
 
 
 def test_slots_come_back_with_the_time_from_which_they_may_be_used(clock: Clock) -> None:
@@ -212,3 +212,75 @@ def test_the_limit_holds_whatever_workers_do(clock: Clock) -> None:
         served += granted
         assert sum(held.values()) <= 3
     assert served > 500
+
+
+class Crowd:
+    """Workers that could always use all slots of HOST, and give back what they are asked for."""
+
+    def __init__(self, clock: Clock, slots: int, workers: int) -> None:
+        self.clock = clock
+        self.slots = slots
+        self.ledger = ledger_of(clock, max_per_host=slots)
+        self.held = dict.fromkeys((f"w{i}" for i in range(workers)), 0)
+        self.recalled = dict.fromkeys(self.held, 0)
+        self.seconds = dict.fromkeys(self.held, 0.0)
+        """Slots held by each worker, times seconds."""
+
+    def round(self) -> None:
+        """Every worker writes once; a twentieth of a second passes."""
+        for worker in self.held:
+            returned, self.recalled[worker] = self.recalled[worker], 0
+            kept = self.held[worker] - returned
+            answer = self.ledger.ask(
+                Ask(
+                    worker=worker,
+                    held={HOST: kept} if kept else {},
+                    wanted={HOST: self.slots - kept} if kept < self.slots else {},
+                    returned={HOST: [0.0] * returned},
+                )
+            )
+            self.held[worker] = kept + len(answer.granted.get(HOST, ()))
+            self.recalled[worker] = answer.recalled.get(HOST, 0)
+            assert self.in_use <= self.slots
+        self.clock.now += 0.05
+        for worker, held in self.held.items():
+            self.seconds[worker] += held * 0.05
+
+    @property
+    def in_use(self) -> int:
+        return sum(self.held.values())
+
+
+@pytest.mark.parametrize(("slots", "workers"), [(4, 3), (8, 3), (32, 20), (1, 5), (3, 4)])
+def test_all_slots_are_in_use_and_everybody_gets_its_part(
+    clock: Clock, slots: int, workers: int
+) -> None:
+    crowd = Crowd(clock, slots, workers)
+    for _ in range(5):
+        crowd.round()
+    assert crowd.in_use == slots
+    rounds = 1200
+    for _ in range(rounds):
+        crowd.round()
+    part = rounds * 0.05 * slots / workers
+    assert sum(crowd.seconds.values()) > 0.9 * part * workers
+    assert min(crowd.seconds.values()) > part / 2
+    assert max(crowd.seconds.values()) < part * 2
+
+
+def test_nothing_is_set_aside_for_a_worker_that_has_its_share(clock: Clock) -> None:
+    ledger = ledger_of(clock)
+    assert want(ledger, "a", 2) == 2
+    assert want(ledger, "b", 2) == 2
+    assert want(ledger, "a", 2, held=2) == 2
+    give_back(ledger, "b", 0, 0.0, 0.0)
+    assert want(ledger, "c", 2) == 2
+
+
+def test_who_needs_little_leaves_the_rest_to_the_others(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_host=32)
+    for number in range(9):
+        assert want(ledger, f"w{number}", 1) == 1
+    assert want(ledger, "a", 32) == 23
+    assert want(ledger, "b", 32) == 0
+    assert ledger.ask(Ask(worker="a", held={HOST: 23}, wanted={HOST: 9})).recalled == {HOST: 12}
