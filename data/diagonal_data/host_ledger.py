@@ -8,8 +8,9 @@ a second (host_slots.py). The ledger also hears what became of requests, and clo
 fails all the time, that asked for a pause, or that opted out too often.
 
 A worker's word on what it holds is taken over what the ledger believes, and a worker that is silent
-for `silence_seconds` holds nothing. So lost messages and killed workers mend themselves, and a
-ledger that was started anew learns its state from the next messages.
+for `SILENCE_SECONDS` and the longest request holds nothing. So lost messages and killed workers
+mend themselves. A ledger that was started anew only listens for a while, and learns from the
+messages what is held, before it lends. A host of which there is nothing to remember is forgotten.
 """
 
 import ipaddress
@@ -26,6 +27,11 @@ UNAVAILABLE_SECONDS = 60.0
 """How long a failing host is left alone."""
 SILENCE_SECONDS = 20.0
 """After that long without a message, and the longest request, a worker's slots are free again."""
+SETTLE_SECONDS = 15.0
+"""How long a restarted ledger only listens. Every live worker writes in that time: at worst it has
+waited 10 s in vain for an answer of the ledger before (host_slots.STALE_SECONDS), and then 2 s."""
+FORGET_SECONDS = 60.0
+"""Between two looks for hosts to forget."""
 SECONDS_PER_WORKER = 0.001
 """Between a worker's messages, for each worker of the run: a thousand messages a second in all."""
 LEAST_SECONDS = 0.05
@@ -97,6 +103,12 @@ class _Host:
     closed_until: float = 0.0
     paused_until: float = 0.0
 
+    def is_new(self, now: float) -> bool:
+        """Whether it is like one never heard of."""
+        troubled = self.failures_in_a_row or self.opt_outs
+        barred = max(self.closed_until, self.paused_until) > now
+        return not troubled and not barred and self.slots.is_new(now)
+
 
 def limits_of(host: str, config: FetchConfig) -> HostLimits:
     """The host's limits: loopback is the user's own and has no rate; fast hosts stand more."""
@@ -120,14 +132,6 @@ def is_loopback(host: str) -> bool:
 def _matches(host: str, entry: str) -> bool:
     entry = entry.lower()
     return host.endswith(entry[1:]) if entry.startswith("*.") else host == entry
-
-
-def _all_free(limits: HostLimits) -> LentSlots:
-    return LentSlots(
-        most=limits.slots,
-        interval_seconds=limits.interval_seconds,
-        free=[0.0] * limits.slots,
-    )
 
 
 class HostLedger:
@@ -154,7 +158,8 @@ class HostLedger:
         """Hosts for which a worker stands in line."""
         self._holds: dict[str, set[str]] = {}
         """Hosts of which a worker should hold slots."""
-        self._swept = clock()
+        self._swept = self._forgot = clock()
+        self._restarted = -math.inf
         self._silence = SILENCE_SECONDS + config.timeout_seconds
         for name, count in (opt_outs or {}).items():
             self._host(name).opt_outs = count
@@ -164,6 +169,7 @@ class HostLedger:
         now = self._clock()
         self._seen[ask.worker] = now
         self._forget_the_silent(now)
+        self._forget_hosts(now)
         self._stop_waiting(ask.worker, keep=ask.wanted)
         for name, waits in ask.returned.items():
             for wait in waits:
@@ -189,20 +195,36 @@ class HostLedger:
             again_seconds=max(LEAST_SECONDS, SECONDS_PER_WORKER * len(self._seen)),
         )
 
+    @property
+    def num_hosts(self) -> int:
+        """Hosts of which it remembers something."""
+        return len(self._hosts)
+
+    def restarted(self) -> None:
+        """Take into account that a ledger before this one lent slots: at first only listen."""
+        self._restarted = self._clock()
+
     def leave(self, worker: str) -> None:
         """The worker is done and holds nothing."""
         self._seen.pop(worker, None)
         self._drop(worker, self._clock())
 
     def _stop_waiting(self, worker: str, keep: Mapping[str, int]) -> None:
-        for name in self._waits.get(worker, set()) - keep.keys():
+        for name in (self._waits.get(worker, set()) - keep.keys()) & self._hosts.keys():
             self._hosts[name].slots.waiting.pop(worker, None)
         self._waits[worker] = set(keep)
 
     def _host(self, name: str) -> _Host:
         if name not in self._hosts:
             limits = limits_of(name, self._config)
-            self._hosts[name] = _Host(slots=_all_free(limits))
+            # A ledger before this one may have lent any of them until it ended.
+            usable_from = self._restarted + limits.interval_seconds
+            slots = LentSlots(
+                most=limits.slots,
+                interval_seconds=limits.interval_seconds,
+                free=[usable_from] * limits.slots,
+            )
+            self._hosts[name] = _Host(slots=slots)
         return self._hosts[name]
 
     def _note(self, host: _Host, news: HostNews, now: float) -> None:
@@ -233,9 +255,14 @@ class HostLedger:
         if self._closed(host, now) is not None:
             return []
         host.slots.waiting[worker] = count
-        return host.slots.lend(worker, now)
+        return [] if self._only_listens(now) else host.slots.lend(worker, now)
+
+    def _only_listens(self, now: float) -> bool:
+        return now < self._restarted + SETTLE_SECONDS
 
     def _recalled(self, ask: Ask, now: float) -> dict[str, int]:
+        if self._only_listens(now):
+            return {}
         counts = {name: self._hosts[name].slots.recall(ask.worker, now) for name in ask.held}
         return {name: count for name, count in counts.items() if count}
 
@@ -247,8 +274,15 @@ class HostLedger:
             del self._seen[worker]
             self._drop(worker, now)
 
+    def _forget_hosts(self, now: float) -> None:
+        if now - self._forgot < FORGET_SECONDS:
+            return
+        self._forgot = now
+        for name in [name for name, host in self._hosts.items() if host.is_new(now)]:
+            del self._hosts[name]
+
     def _drop(self, worker: str, now: float) -> None:
         self._stop_waiting(worker, keep={})
         del self._waits[worker]
         for name in self._holds.pop(worker, ()):
-            self._hosts[name].slots.settle(worker, 0, now)
+            self._host(name).slots.settle(worker, 0, now)

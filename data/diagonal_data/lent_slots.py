@@ -44,12 +44,14 @@ class LentSlots:
             self.since.pop(worker, None)
         free = self.most - sum(self.held.values())
         while len(self.free) > max(0, free):
-            self.free.pop()
+            heapq.heappop(self.free)
         while len(self.free) < free:
             heapq.heappush(self.free, now + self.interval_seconds)
 
     def lend(self, worker: str, now: float) -> list[float]:
         """Slots for a worker that waits: seconds until each may be used."""
+        if not self.free:
+            return []
         count = self.waiting[worker]
         due = self._due(worker, count) if len(self.waiting) > 1 else count
         taken = min(due, len(self.free))
@@ -86,22 +88,21 @@ class LentSlots:
         Nothing is set aside for those in line that have their share.
         """
         level = self._level()
-        needs_ahead = needs_behind = extras_ahead = 0
-        ahead = True
-        for other, wanted in self.waiting.items():
+        mine, more = self._lacks(worker, count, level)
+        free = len(self.free)
+        extras = 0
+        line = iter(self.waiting.items())
+        for other, wanted in line:
             if other == worker:
-                ahead = False
-                continue
+                break
             need, extra = self._lacks(other, wanted, level)
-            if ahead:
-                needs_ahead, extras_ahead = needs_ahead + need, extras_ahead + extra
-            else:
-                needs_behind += need
-        need, extra = self._lacks(worker, count, level)
-        free = len(self.free) - needs_ahead
-        if free < need or not extra:
-            return min(need, max(0, free))
-        return need + (free - need - needs_behind - extras_ahead > 0)
+            free, extras = free - need, extras + extra
+            if free <= (0 if mine else extras):
+                return 0
+        if free < mine or not more:
+            return min(mine, free)
+        behind = sum(self._lacks(other, wanted, level)[0] for other, wanted in line)
+        return mine + (free - mine - extras - behind > 0)
 
     def _lacks(self, worker: str, wanted: int, level: int) -> tuple[int, int]:
         """What the worker lacks to the level, and whether it could use one slot above it."""
