@@ -16,7 +16,7 @@ shards       command: candidates → dataset folder
   outcome                             what an engine says of one candidate
   fetch                               URLs to bytes or a reason
     http_client, response, retry_after  one request; what is known of a URL; one header
-    host_ledger, host_slots             limits per host over all workers; a worker's share
+    host_ledger, lent_slots, host_slots limits per host over all workers; a worker's share
     dns, site_rules, opt_outs           cached names; what sites say; who opts out
     fetch_config, block_lists           manners; what must never reach the disk
   decode                              bytes to a stored image, or the reason there is none

@@ -8,11 +8,11 @@ a second (host_slots.py). The ledger also hears what became of requests, and clo
 fails all the time, that asked for a pause, or that opted out too often.
 
 A worker's word on what it holds is taken over what the ledger believes, and a worker that is silent
-for `silence_seconds` holds nothing. So lost messages and killed workers mend themselves, and a
-ledger that was started anew learns its state from the next messages.
+for `SILENCE_SECONDS` and the longest request holds nothing. So lost messages and killed workers
+mend themselves. A ledger that was started anew only listens for a while, and learns from the
+messages what is held, before it lends. A host of which there is nothing to remember is forgotten.
 """
 
-import heapq
 import ipaddress
 import math
 import time
@@ -20,14 +20,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from diagonal_data.fetch_config import FetchConfig
+from diagonal_data.lent_slots import LentSlots
 from diagonal_data.schema import Reason
 
 UNAVAILABLE_SECONDS = 60.0
 """How long a failing host is left alone."""
-TURN_SECONDS = 1.0
-"""How long a worker keeps a slot that others wait for."""
 SILENCE_SECONDS = 20.0
 """After that long without a message, and the longest request, a worker's slots are free again."""
+SETTLE_SECONDS = 15.0
+"""How long a restarted ledger only listens. Every live worker writes in that time: at worst it has
+waited 10 s in vain for an answer of the ledger before (host_slots.STALE_SECONDS), and then 2 s."""
+FORGET_SECONDS = 60.0
+"""Between two looks for hosts to forget."""
 SECONDS_PER_WORKER = 0.001
 """Between a worker's messages, for each worker of the run: a thousand messages a second in all."""
 LEAST_SECONDS = 0.05
@@ -91,19 +95,19 @@ class Answer:
     """When to write next, at the earliest."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Host:
-    limits: HostLimits
-    free: list[float]
-    """When each slot that nobody holds may be used: a heap."""
-    held: dict[str, int] = field(default_factory=dict)
-    since: dict[str, float] = field(default_factory=dict)
-    waiting: dict[str, int] = field(default_factory=dict)
-    """Slots wanted by worker, the longest waiting first."""
+    slots: LentSlots
     failures_in_a_row: int = 0
     opt_outs: int = 0
     closed_until: float = 0.0
     paused_until: float = 0.0
+
+    def is_new(self, now: float) -> bool:
+        """Whether it is like one never heard of."""
+        troubled = self.failures_in_a_row or self.opt_outs
+        barred = max(self.closed_until, self.paused_until) > now
+        return not troubled and not barred and self.slots.is_new(now)
 
 
 def limits_of(host: str, config: FetchConfig) -> HostLimits:
@@ -154,7 +158,8 @@ class HostLedger:
         """Hosts for which a worker stands in line."""
         self._holds: dict[str, set[str]] = {}
         """Hosts of which a worker should hold slots."""
-        self._swept = clock()
+        self._swept = self._forgot = clock()
+        self._restarted = -math.inf
         self._silence = SILENCE_SECONDS + config.timeout_seconds
         for name, count in (opt_outs or {}).items():
             self._host(name).opt_outs = count
@@ -164,12 +169,13 @@ class HostLedger:
         now = self._clock()
         self._seen[ask.worker] = now
         self._forget_the_silent(now)
+        self._forget_hosts(now)
         self._stop_waiting(ask.worker, keep=ask.wanted)
         for name, waits in ask.returned.items():
             for wait in waits:
-                heapq.heappush(self._host(name).free, now + wait)
+                self._host(name).slots.take_back(wait, now)
         for name in {*ask.held, *ask.returned, *self._holds.get(ask.worker, ())}:
-            self._settle(self._host(name), ask.worker, ask.held.get(name, 0), now)
+            self._host(name).slots.settle(ask.worker, ask.held.get(name, 0), now)
         for name, news in ask.news.items():
             self._note(self._host(name), news, now)
         granted = {}
@@ -189,35 +195,37 @@ class HostLedger:
             again_seconds=max(LEAST_SECONDS, SECONDS_PER_WORKER * len(self._seen)),
         )
 
+    @property
+    def num_hosts(self) -> int:
+        """Hosts of which it remembers something."""
+        return len(self._hosts)
+
+    def restarted(self) -> None:
+        """Take into account that a ledger before this one lent slots: at first only listen."""
+        self._restarted = self._clock()
+
     def leave(self, worker: str) -> None:
         """The worker is done and holds nothing."""
         self._seen.pop(worker, None)
         self._drop(worker, self._clock())
 
     def _stop_waiting(self, worker: str, keep: Mapping[str, int]) -> None:
-        for name in self._waits.get(worker, set()) - keep.keys():
-            self._hosts[name].waiting.pop(worker, None)
+        for name in (self._waits.get(worker, set()) - keep.keys()) & self._hosts.keys():
+            self._hosts[name].slots.waiting.pop(worker, None)
         self._waits[worker] = set(keep)
 
     def _host(self, name: str) -> _Host:
         if name not in self._hosts:
             limits = limits_of(name, self._config)
-            self._hosts[name] = _Host(limits=limits, free=[0.0] * limits.slots)
+            # A ledger before this one may have lent any of them until it ended.
+            usable_from = self._restarted + limits.interval_seconds
+            slots = LentSlots(
+                most=limits.slots,
+                interval_seconds=limits.interval_seconds,
+                free=[usable_from] * limits.slots,
+            )
+            self._hosts[name] = _Host(slots=slots)
         return self._hosts[name]
-
-    def _settle(self, host: _Host, worker: str, held: int, now: float) -> None:
-        """Believe what the worker says it holds, and make the free slots agree."""
-        if held:
-            host.held[worker] = held
-            host.since.setdefault(worker, now)
-        else:
-            host.held.pop(worker, None)
-            host.since.pop(worker, None)
-        free = host.limits.slots - sum(host.held.values())
-        while len(host.free) > max(0, free):
-            host.free.pop()
-        while len(host.free) < free:
-            heapq.heappush(host.free, now + host.limits.interval_seconds)
 
     def _note(self, host: _Host, news: HostNews, now: float) -> None:
         if news.successes:
@@ -244,35 +252,19 @@ class HostLedger:
         return None
 
     def _lend(self, host: _Host, worker: str, count: int, now: float) -> list[float]:
-        """Slots for the worker: what is free beyond one for each that waited longer."""
         if self._closed(host, now) is not None:
             return []
-        host.waiting.setdefault(worker, count)
-        ahead = list(host.waiting).index(worker)
-        available = max(0, len(host.free) - ahead)
-        others = (host.held.keys() | host.waiting.keys()) - {worker}
-        mine = host.held.get(worker, 0)
-        share = max(1, host.limits.slots // (len(others) + 1)) - mine if others else count
-        taken = max(0, min(count, available, share))
-        if taken:
-            host.held[worker] = mine + taken
-            host.since[worker] = now
-            host.waiting.pop(worker)
-        return [max(0.0, heapq.heappop(host.free) - now) for _ in range(taken)]
+        host.slots.waiting[worker] = count
+        return [] if self._only_listens(now) else host.slots.lend(worker, now)
+
+    def _only_listens(self, now: float) -> bool:
+        return now < self._restarted + SETTLE_SECONDS
 
     def _recalled(self, ask: Ask, now: float) -> dict[str, int]:
-        recalled = {}
-        for name, held in ask.held.items():
-            host = self._hosts[name]
-            waiting = [worker for worker in host.waiting if worker != ask.worker]
-            if not waiting or host.free:
-                continue
-            over = held - max(1, host.limits.slots // len(host.held.keys() | host.waiting.keys()))
-            if over > 0:
-                recalled[name] = min(over, len(waiting) * held)
-            elif now - host.since.get(ask.worker, now) > TURN_SECONDS:
-                recalled[name] = 1
-        return recalled
+        if self._only_listens(now):
+            return {}
+        counts = {name: self._hosts[name].slots.recall(ask.worker, now) for name in ask.held}
+        return {name: count for name, count in counts.items() if count}
 
     def _forget_the_silent(self, now: float) -> None:
         if now - self._swept < 1.0:
@@ -282,8 +274,15 @@ class HostLedger:
             del self._seen[worker]
             self._drop(worker, now)
 
+    def _forget_hosts(self, now: float) -> None:
+        if now - self._forgot < FORGET_SECONDS:
+            return
+        self._forgot = now
+        for name in [name for name, host in self._hosts.items() if host.is_new(now)]:
+            del self._hosts[name]
+
     def _drop(self, worker: str, now: float) -> None:
         self._stop_waiting(worker, keep={})
         del self._waits[worker]
         for name in self._holds.pop(worker, ()):
-            self._settle(self._hosts[name], worker, 0, now)
+            self._host(name).slots.settle(worker, 0, now)

@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # By default a node that vanishes without a reset is noticed after minutes, and its tasks are
-    # not retried (Ray PR 44612). With these it is dead after three looks, at most period + timeout
-    # apart: 9 s. Its tasks are retried after about 30 s: 10 s until the connection counts as
+    # By default a node that vanishes without a reset is noticed after minutes, and its tasks do not
+    # fail (Ray PR 44612). With these it is dead after three looks, at most period + timeout
+    # apart: 9 s. Its tasks fail after about 30 s: 10 s until the connection counts as
     # broken, and gRPC's 20 s in vain for a new one, over which Ray asks why the task failed.
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
@@ -78,7 +78,8 @@ class OnRay:
 
     def __init__(self, make: Callable[[], object]) -> None:
         # On the driver's node, whose loss ends the run anyway. Started anew if it dies, and then
-        # without what it knew: its object must be able to learn that from those who call.
+        # without what it knew: its object must be able to learn that from those who call. It is
+        # told, if it has a method `restarted`.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
         self.name = uuid.uuid4().hex
@@ -92,6 +93,9 @@ class OnRay:
 class _Holder:
     def __init__(self, make: Callable[[], object]) -> None:
         self._target = make()
+        tell = getattr(self._target, "restarted", None)
+        if tell is not None and ray.get_runtime_context().was_current_actor_reconstructed:
+            tell()
 
     def call(self, method: str, *arguments: Any) -> Any:
         return getattr(self._target, method)(*arguments)
@@ -99,11 +103,11 @@ class _Holder:
 
 @dataclass
 class _Try:
-    """A submitted unit: which, how often before, and since when."""
+    """A submitted unit: which, how many times with this one, and since when it runs."""
 
     item: Any
     attempt: int
-    since: float
+    since: float | None = None
 
 
 def map_unordered(
@@ -123,10 +127,12 @@ def map_unordered(
         shared: makes the object whose handle every call gets as its second argument.
         workers: units at a time.
         local: run in this process, one after the other, without Ray.
-        deadline_seconds: a unit running longer is cancelled and submitted again.
+        deadline_seconds: a unit running longer is cancelled and submitted again; waiting for a
+            free CPU of the cluster does not count.
 
     Raises:
-        UnitError: after all others are done, if some failed `ATTEMPTS` times.
+        UnitError: after all others are done, if some failed `ATTEMPTS` times, be it by an
+            exception, a crash, the deadline or the loss of their node.
     """
     failed: list[Item] = []
     if local:
@@ -171,28 +177,34 @@ def _map_on_ray(
     deadline_seconds: float,
     failed: list[Item],
 ) -> Iterator[tuple[Item, Result]]:
-    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS, scheduling_strategy="SPREAD")(_apply)
-    waiting = deque(_Try(item, 1, 0.0) for item in items)
+    # Ray itself tries nothing again: what crashes workers is run `ATTEMPTS` times in all.
+    remote: Any = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(_apply)
+    waiting = deque(_Try(item, 1) for item in items)
     running: dict[Any, _Try] = {}
+    """By what the task yields."""
     while waiting or running:
         while waiting and len(running) < workers:
             unit = waiting.popleft()
-            unit.since = time.monotonic()
             running[remote.remote(function, unit.item)] = unit
-        done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-        for reference in done:
-            unit = running.pop(reference)
+        done: list[Any] = ray.wait(list(running), timeout=POLL_SECONDS)[0]
+        for outputs in done:
+            unit = running[outputs]
             try:
-                result = ray.get(reference)
+                result: Any = ray.get(next(outputs))
             except Exception:
                 logger.exception("unit failed item=%s attempt=%d", unit.item, unit.attempt)
+                del running[outputs]
                 _try_again(unit, waiting, failed)
+                continue
+            if unit.since is None:
+                unit.since = time.monotonic()
             else:
+                del running[outputs]
                 yield unit.item, result
-        for reference in _overdue(running, deadline_seconds):
-            unit = running.pop(reference)
+        for outputs in _overdue(running, deadline_seconds):
+            unit = running.pop(outputs)
             logger.error("unit overdue item=%s seconds=%.0f", unit.item, deadline_seconds)
-            ray.cancel(reference, force=True)
+            ray.cancel(outputs, force=True)
             _try_again(unit, waiting, failed)
 
 
@@ -200,18 +212,23 @@ def _call(function: Callable[[Item, Shared], Result], handle: Shared, item: Item
     return function(item, handle)
 
 
-def _apply(function: Callable[[Item], Result], item: Item) -> Result:
-    """Ray takes functions only; this one takes partials along."""
-    return function(item)
+def _apply(function: Callable[[Item], Result], item: Item) -> Iterator[Result | None]:
+    """A Ray task, which sends what it yields: None when it starts, and then the result."""
+    yield None
+    yield function(item)
 
 
 def _try_again(unit: _Try, waiting: deque[_Try], failed: list[Any]) -> None:
     if unit.attempt < ATTEMPTS:
-        waiting.append(_Try(unit.item, unit.attempt + 1, 0.0))
+        waiting.append(_Try(unit.item, unit.attempt + 1))
     else:
         failed.append(unit.item)
 
 
 def _overdue(running: dict[Any, _Try], deadline_seconds: float) -> list[Any]:
     now = time.monotonic()
-    return [ref for ref, unit in running.items() if now - unit.since > deadline_seconds]
+    return [
+        outputs
+        for outputs, unit in running.items()
+        if unit.since is not None and now - unit.since > deadline_seconds
+    ]

@@ -7,8 +7,9 @@ import pytest
 
 from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.host_ledger import (
+    FORGET_SECONDS,
+    SETTLE_SECONDS,
     SILENCE_SECONDS,
-    TURN_SECONDS,
     UNAVAILABLE_SECONDS,
     Answer,
     Ask,
@@ -16,6 +17,7 @@ from diagonal_data.host_ledger import (
     HostNews,
     limits_of,
 )
+from diagonal_data.lent_slots import TURN_SECONDS
 from diagonal_data.schema import Reason
 
 HOST = "pictures.test"
@@ -60,7 +62,7 @@ def test_no_more_slots_are_lent_than_the_host_has(clock: Clock) -> None:
     assert want(ledger, "a", 10) == 4
     assert want(ledger, "b", 10) == 0
     give_back(ledger, "a", 1, 0.0, 0.0, 0.0)
-    assert want(ledger, "b", 10) == 2, "half of the host, as another worker holds some too"
+    assert want(ledger, "b", 10) == 3, "what the other worker does not want"
 
 
 def test_slots_come_back_with_the_time_from_which_they_may_be_used(clock: Clock) -> None:
@@ -212,3 +214,150 @@ def test_the_limit_holds_whatever_workers_do(clock: Clock) -> None:
         served += granted
         assert sum(held.values()) <= 3
     assert served > 500
+
+
+class Crowd:
+    """Workers that could always use all slots of HOST, and give back what they are asked for."""
+
+    def __init__(self, clock: Clock, slots: int, workers: int) -> None:
+        self.clock = clock
+        self.slots = slots
+        self.ledger = ledger_of(clock, max_per_host=slots)
+        self.held = dict.fromkeys((f"w{i}" for i in range(workers)), 0)
+        self.recalled = dict.fromkeys(self.held, 0)
+        self.seconds = dict.fromkeys(self.held, 0.0)
+        """Slots held by each worker, times seconds."""
+
+    def round(self) -> None:
+        """Every worker writes once; a twentieth of a second passes."""
+        for worker in self.held:
+            returned, self.recalled[worker] = self.recalled[worker], 0
+            kept = self.held[worker] - returned
+            answer = self.ledger.ask(
+                Ask(
+                    worker=worker,
+                    held={HOST: kept} if kept else {},
+                    wanted={HOST: self.slots - kept} if kept < self.slots else {},
+                    returned={HOST: [0.0] * returned},
+                )
+            )
+            self.held[worker] = kept + len(answer.granted.get(HOST, ()))
+            self.recalled[worker] = answer.recalled.get(HOST, 0)
+            assert self.in_use <= self.slots
+        self.clock.now += 0.05
+        for worker, held in self.held.items():
+            self.seconds[worker] += held * 0.05
+
+    @property
+    def in_use(self) -> int:
+        return sum(self.held.values())
+
+
+@pytest.mark.parametrize(("slots", "workers"), [(4, 3), (8, 3), (32, 20), (1, 5), (3, 4)])
+def test_all_slots_are_in_use_and_everybody_gets_its_part(
+    clock: Clock, slots: int, workers: int
+) -> None:
+    crowd = Crowd(clock, slots, workers)
+    for _ in range(5):
+        crowd.round()
+    assert crowd.in_use == slots
+    rounds = 1200
+    for _ in range(rounds):
+        crowd.round()
+    part = rounds * 0.05 * slots / workers
+    assert sum(crowd.seconds.values()) > 0.9 * part * workers
+    assert min(crowd.seconds.values()) > part / 2
+    assert max(crowd.seconds.values()) < part * 2
+
+
+def test_nothing_is_set_aside_for_a_worker_that_has_its_share(clock: Clock) -> None:
+    ledger = ledger_of(clock)
+    assert want(ledger, "a", 2) == 2
+    assert want(ledger, "b", 2) == 2
+    assert want(ledger, "a", 2, held=2) == 2
+    give_back(ledger, "b", 0, 0.0, 0.0)
+    assert want(ledger, "c", 2) == 2
+
+
+def test_who_needs_little_leaves_the_rest_to_the_others(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_host=32)
+    for number in range(9):
+        assert want(ledger, f"w{number}", 1) == 1
+    assert want(ledger, "a", 32) == 23
+    assert want(ledger, "b", 32) == 0
+    assert ledger.ask(Ask(worker="a", held={HOST: 23}, wanted={HOST: 9})).recalled == {HOST: 12}
+
+
+def test_a_host_with_nothing_to_remember_is_forgotten(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_second=4.0)
+    hosts = [f"{number}.test" for number in range(100)]
+    ledger.ask(Ask(worker="a", wanted=dict.fromkeys(hosts, 1)))
+    told = {name: HostNews(successes=1) for name in hosts}
+    ledger.ask(Ask(worker="a", returned={name: [0.5] for name in hosts}, news=told))
+    assert ledger.num_hosts == 100
+    clock.now += FORGET_SECONDS * 1.1
+    ledger.ask(Ask(worker="a"))
+    assert ledger.num_hosts == 0
+    assert want(ledger, "b", 4) == 4
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(Ask(worker="a", held={HOST: 1}), id="held"),
+        pytest.param(Ask(worker="a", returned={HOST: [100.0]}), id="usable-later"),
+        pytest.param(Ask(worker="a", news={HOST: HostNews(failures=1)}), id="failing"),
+        pytest.param(Ask(worker="a", news={HOST: HostNews(failures=99)}), id="closed"),
+        pytest.param(Ask(worker="a", news={HOST: HostNews(opt_outs=1)}), id="opted-out"),
+        pytest.param(Ask(worker="a", news={HOST: HostNews(pause_seconds=100.0)}), id="paused"),
+    ],
+)
+def test_a_host_with_something_to_remember_is_kept(clock: Clock, ask: Ask) -> None:
+    ledger = ledger_of(clock, timeout_seconds=100.0)
+    ledger.ask(ask)
+    clock.now += FORGET_SECONDS * 1.1
+    ledger.ask(Ask(worker="b"))
+    assert ledger.num_hosts == 1
+
+
+def test_a_host_that_somebody_waits_for_is_kept_with_the_line(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_host=1, timeout_seconds=100.0)
+    want(ledger, "a", 1)
+    want(ledger, "b", 1)
+    give_back(ledger, "a", 0, 0.0)
+    clock.now += FORGET_SECONDS * 1.1
+    assert want(ledger, "c", 1) == 0
+    assert want(ledger, "b", 1) == 1
+
+
+def test_workers_outlive_the_memory_of_hosts_they_once_asked_for(clock: Clock) -> None:
+    ledger = ledger_of(clock, host_failures=1, timeout_seconds=200.0)
+    assert news(ledger, failures=1).closed
+    ledger.ask(Ask(worker="b", news={HOST: HostNews(successes=1)}))
+    clock.now += UNAVAILABLE_SECONDS + FORGET_SECONDS
+    ledger.ask(Ask(worker="b"))
+    assert ledger.num_hosts == 0
+    ledger.ask(Ask(worker="a"))
+    ledger.leave("a")
+
+
+def test_a_restarted_ledger_lends_nothing_before_all_have_said_what_they_hold(
+    clock: Clock,
+) -> None:
+    ledger = ledger_of(clock)
+    ledger.restarted()
+    assert want(ledger, "b", 4) == 0
+    clock.now += SETTLE_SECONDS * 0.9
+    heard = ledger.ask(Ask(worker="a", held={HOST: 3}))
+    assert heard.recalled == {}
+    assert want(ledger, "b", 4) == 0
+    clock.now += SETTLE_SECONDS * 0.2
+    assert want(ledger, "b", 4) == 1
+
+
+def test_a_restarted_ledger_knows_that_any_slot_may_just_have_been_used(clock: Clock) -> None:
+    ledger = ledger_of(clock, max_per_host=2, max_per_second=0.1)
+    ledger.restarted()
+    clock.now += SETTLE_SECONDS
+    granted = ledger.ask(Ask(worker="a", wanted={HOST: 2})).granted[HOST]
+    assert granted == pytest.approx([20.0 - SETTLE_SECONDS] * 2)

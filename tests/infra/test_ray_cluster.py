@@ -1,14 +1,21 @@
 """The same function over the same units: in this process and on Ray, with failures."""
 
+import asyncio
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from ray.cluster_utils import Cluster
+from ray.exceptions import RayActorError
 
 from diagonal_infra import ray_cluster
 from diagonal_infra.errors import UnitError
 from diagonal_infra.shared import Shared
 
+UNIT_SECONDS = 2.0
 MODES = [pytest.param(True, id="local"), pytest.param(False, id="ray", marks=pytest.mark.ray)]
 
 
@@ -31,19 +38,22 @@ def test_failing_units_are_tried_again_and_the_others_finish(tmp_path: Path, loc
             raise RuntimeError("first time")
         if name == "dies once" and len(tries.read_text()) == 1 and not local:
             os._exit(1)
-        if name == "always fails":
+        if name == "always dies" and not local:
+            os._exit(1)
+        if name.startswith("always"):
             raise RuntimeError("every time")
         return name.upper()
 
-    names = ["one", "fails once", "always fails", "dies once", "two"]
+    names = ["one", "fails once", "always fails", "dies once", "always dies", "two"]
     results = {}
     finished = ray_cluster.map_unordered(
         square, names, workers=2, local=local, deadline_seconds=60.0
     )
-    with pytest.raises(UnitError, match="1 of 5 units failed 3 times: always fails;"):
+    with pytest.raises(UnitError, match="2 of 6 units failed 3 times: always"):
         results.update(item for item in finished)
-    assert results == {n: n.upper() for n in names if n != "always fails"}
+    assert results == {n: n.upper() for n in names if not n.startswith("always")}
     assert len((tmp_path / "always fails").read_text()) == ray_cluster.ATTEMPTS
+    assert len((tmp_path / "always dies").read_text()) == ray_cluster.ATTEMPTS
     assert len((tmp_path / "fails once").read_text()) == 2
 
 
@@ -57,6 +67,71 @@ def test_a_unit_past_its_deadline_is_started_again(tmp_path: Path) -> None:
         return name
 
     assert run(hang_once, ["stuck"], local=False, deadline_seconds=3.0) == {"stuck": "stuck"}
+
+
+@pytest.mark.ray
+def test_waiting_for_a_free_cpu_is_not_part_of_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(name: str, _: Shared) -> str:
+        with (tmp_path / name).open("a") as file:
+            file.write(".")
+        time.sleep(UNIT_SECONDS)
+        return name
+
+    names = ["one", "two", "three", "four"]
+    with one_cpu() as address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        finished = ray_cluster.map_unordered(
+            work, names, workers=4, local=False, deadline_seconds=1.75 * UNIT_SECONDS
+        )
+        assert sorted(name for name, _ in finished) == sorted(names)
+    assert [(tmp_path / name).read_text() for name in names] == ["."] * 4
+
+
+@contextmanager
+def one_cpu() -> Iterator[str]:
+    """A cluster with a single CPU; its address."""
+    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        # Not 127.0.0.1, which Ray replaces by the machine's own address.
+        yield str(cluster.address)
+    finally:
+        cluster.shutdown()
+
+
+class Memory:
+    """Learns nothing, but that it was made anew."""
+
+    def __init__(self) -> None:
+        self.made_anew = False
+
+    def restarted(self) -> None:
+        self.made_anew = True
+
+    def was_made_anew(self) -> bool:
+        return self.made_anew
+
+    def die(self) -> None:
+        os._exit(1)
+
+
+@pytest.mark.ray
+def test_a_shared_object_that_is_made_anew_is_told() -> None:
+    async def ask() -> tuple[bool, bool]:
+        memory = ray_cluster.OnRay(Memory)
+        before = await memory.call("was_made_anew")
+        with pytest.raises(RayActorError):
+            await memory.call("die")
+        while True:
+            # Ray refuses calls until the actor is there again.
+            with suppress(RayActorError):
+                return before, await memory.call("was_made_anew")
+            await asyncio.sleep(0.05)
+
+    with ray_cluster.start(1):
+        assert asyncio.run(ask()) == (False, True)
 
 
 def test_no_units_start_no_ray() -> None:
