@@ -11,7 +11,7 @@ shards       command: candidates → dataset folder
   units        the plan: which candidates go into which shard;  uid_set  the uids it knows
   retries      what a retry asks again;  metrics  Prometheus counters of a build
   contact      who does the asking must be known
-  build_shard  one unit to one shard: policy, engine, tar, row table
+  build_shard  one unit to one shard: policy, engine, tar, row table;  run_ledger  who may write
   engine_native, engine_img2dataset   two ways to fetch and decode behind one function
   outcome                             what an engine says of one candidate
   fetch                               URLs to bytes or a reason

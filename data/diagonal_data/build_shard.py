@@ -24,6 +24,7 @@ from diagonal_data.addresses import host_of, http_url
 from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import STATS_SUFFIX, ShardInfo, shards_folder
 from diagonal_data.outcome import XMP_OPT_OUT, Engine, Outcome
+from diagonal_data.run_ledger import Attempt
 from diagonal_data.schema import DECODE_REASONS, ROW_SCHEMA, Candidate, Reason, candidates_from
 from diagonal_data.tar import Extent, Sample, TarWriter
 from diagonal_data.units import Unit, read_unit, retried_reasons
@@ -36,15 +37,21 @@ SPOOL_BYTES = 32 * 2**20
 
 
 def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
-    """Fetch, decode and write one unit; returns what the manifest keeps of it."""
-    started = time.time()
+    """Fetch, decode and write one unit; returns what the manifest keeps of it.
+
+    Raises:
+        SupersededError: another attempt at the unit has begun, and what it writes counts.
+    """
+    started, attempt = time.time(), Attempt(ledger, unit.shard)
     candidates = candidates_from(read_unit(unit))
     engine = cast(Engine, importlib.import_module(f"diagonal_data.engine_{config.engine}"))
     base = storage.join(shards_folder(config.dataset), unit.shard)
     with Spool(len(candidates)) as spool:
         engine.fetch_and_decode(candidates, config, ledger, spool.add)
+        attempt.require_turn()
         with storage.write_whole(f"{base}.tar") as file:
             rows, digest, size = write_samples(file, unit.shard, candidates, spool, config)
+    attempt.require_turn()
     with storage.write_whole(f"{base}.parquet") as file:
         pq.write_table(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), file)
     reasons = Counter(row["reason"] for row in rows if row["reason"] is not None)
@@ -60,6 +67,7 @@ def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
         retried=retried_reasons(unit),
         opt_outs=dict(sorted(opt_outs.items())),
     )
+    attempt.require_turn()
     storage.write_bytes(f"{base}{STATS_SUFFIX}", run_dir.to_json(_stats(info, started)))
     return info
 

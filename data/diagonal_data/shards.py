@@ -18,7 +18,6 @@ from diagonal_data.config import ShardsConfig
 from diagonal_data.contact import require_contact
 from diagonal_data.demo.server import demo_web
 from diagonal_data.funnel import Funnel
-from diagonal_data.host_ledger import HostLedger
 from diagonal_data.manifest import (
     Manifest,
     ShardInfo,
@@ -28,6 +27,7 @@ from diagonal_data.manifest import (
 )
 from diagonal_data.metrics import ShardMetrics, shard_metrics
 from diagonal_data.recipes import SHARDS
+from diagonal_data.run_ledger import RunLedger
 from diagonal_data.units import Unit, check_candidates, write_units
 from diagonal_infra import log, ray_cluster, storage
 from diagonal_infra.cli import run_command
@@ -83,7 +83,7 @@ def _build(
     finished = ray_cluster.map_unordered(
         partial(build_shard, config=config),
         units,
-        shared=partial(HostLedger, config.fetch, manifest.opt_outs()),
+        shared=partial(RunLedger, config.fetch, manifest.opt_outs()),
         workers=config.workers,
         local=config.local,
         # The engine ends by itself; this is for workers that hang or are gone.

@@ -13,7 +13,7 @@ from PIL import Image
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import DecodeConfig, ShardsConfig
 from diagonal_data.fetch_config import FetchConfig
-from diagonal_data.host_ledger import HostLedger
+from diagonal_data.run_ledger import RunLedger, SupersededError
 from diagonal_data.schema import ROW_SCHEMA, Candidate, candidate_for, candidates_table
 from diagonal_data.tar import parse_sample
 from diagonal_data.units import Unit
@@ -40,7 +40,7 @@ def build(folder: Path, candidates: list[Candidate], engine: str, host: str, **c
         fetch=FetchConfig(timeout_seconds=5.0),
         **changes,
     )
-    info = build_shard(unit, Here(HostLedger(config.fetch)), config)
+    info = build_shard(unit, Here(RunLedger(config.fetch)), config)
     rows = pq.read_table(folder / "shards" / "00000007.parquet")
     return info, rows, folder / "shards" / "00000007.tar"
 
@@ -168,3 +168,21 @@ def test_other_stored_formats(
         member = archive.extractfile(archive.getnames()[0])
         assert member is not None
         assert Image.open(member).size == (64, 64)
+
+
+def test_an_attempt_that_another_one_has_overtaken_writes_nothing(
+    tmp_path: Path, candidates: list[Candidate], small_web
+) -> None:
+    class Overtaken(RunLedger):
+        """Another attempt begins while this one fetches."""
+
+        def leave(self, worker: str) -> None:
+            super().leave(worker)
+            self.begin_shard("00000007", "another")
+
+    unit = Unit(shard="00000007", path=str(tmp_path / "unit.parquet"))
+    pq.write_table(candidates_table(candidates), unit.path)
+    config = ShardsConfig(candidates="", dataset=str(tmp_path), allow_hosts=(small_web.host,))
+    with pytest.raises(SupersededError):
+        build_shard(unit, Here(Overtaken(config.fetch)), config)
+    assert not (tmp_path / "shards").exists()

@@ -6,10 +6,10 @@ import pytest
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import ReshardConfig, ShardsConfig
 from diagonal_data.filters.keep_list import write_keep_list
-from diagonal_data.host_ledger import HostLedger
 from diagonal_data.manifest import open_manifest, settings_of
 from diagonal_data.reshard import reshard
 from diagonal_data.rows import read_rows, read_sample
+from diagonal_data.run_ledger import RunLedger
 from diagonal_data.schema import ROW_SCHEMA, candidate_for, candidates_table
 from diagonal_data.units import Unit
 from diagonal_infra.errors import UserError
@@ -28,7 +28,7 @@ def dataset(tmp_path: Path, small_web, make_jpeg) -> str:
     for number in range(2):
         unit = Unit(shard=f"{number:08d}", path=str(tmp_path / f"{number}.parquet"))
         pq.write_table(candidates_table(candidates[4 * number : 4 * number + 4]), unit.path)
-        build_shard(unit, Here(HostLedger(config.fetch)), config)
+        build_shard(unit, Here(RunLedger(config.fetch)), config)
     open_manifest(config.dataset, settings_of(config), config)
     kept = [candidates[i].uid for i in (1, 2, 2, 5, 7)]
     write_keep_list(str(folder / "filters" / "few" / "keep.npy"), kept)

@@ -9,8 +9,8 @@ from diagonal_data.build_shard import build_shard
 from diagonal_data.config import Duplicates, FiltersConfig, ShardsConfig
 from diagonal_data.filters.__main__ import write_filter
 from diagonal_data.filters.keep_list import pack_uids, read_keep_list
-from diagonal_data.host_ledger import HostLedger
 from diagonal_data.manifest import open_manifest, settings_of
+from diagonal_data.run_ledger import RunLedger
 from diagonal_data.schema import Candidate, candidate_for, candidates_table
 from diagonal_data.units import Unit
 from diagonal_infra.errors import UserError
@@ -30,7 +30,7 @@ def dataset(tmp_path: Path, candidates: list[Candidate], small_web) -> str:
     config = ShardsConfig(
         candidates="", dataset=str(tmp_path), image_size=32, allow_hosts=(small_web.host,)
     )
-    build_shard(unit, Here(HostLedger(config.fetch)), config)
+    build_shard(unit, Here(RunLedger(config.fetch)), config)
     open_manifest(config.dataset, settings_of(config), config)
     return str(tmp_path)
 
