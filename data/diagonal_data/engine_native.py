@@ -21,6 +21,7 @@ from typing import Any
 
 import uvloop
 
+from diagonal_data import heap
 from diagonal_data.addresses import host_of, http_url
 from diagonal_data.block_lists import BlockLists, load_block_lists
 from diagonal_data.config import ShardsConfig
@@ -56,8 +57,10 @@ def fetch_and_decode(
     candidates: Sequence[Candidate], config: ShardsConfig, ledger: Shared, deliver: Deliver
 ) -> None:
     """One outcome per candidate; see `outcome.Engine`."""
+    heap.share_one_arena()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_fetch_and_decode(candidates, config, ledger, deliver))
+    heap.give_back()
 
 
 async def _fetch_and_decode(
