@@ -1,60 +1,26 @@
-"""The ledger alone, with a clock of its own."""
+"""The ledger alone, with a clock of its own: lending, closing, fairness."""
 
 import random
 from collections.abc import Mapping
 
 import pytest
+from tests.data.ledgers import HOST, Clock, give_back, ledger_of, news, want
 
 from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.host_ledger import (
-    FORGET_SECONDS,
-    SETTLE_SECONDS,
     SILENCE_SECONDS,
     UNAVAILABLE_SECONDS,
-    Answer,
     Ask,
     HostLedger,
-    HostNews,
     limits_of,
 )
 from diagonal_data.lent_slots import TURN_SECONDS
 from diagonal_data.schema import Reason
 
-HOST = "pictures.test"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-def ledger_of(clock: Clock, **settings: object) -> HostLedger:
-    config = FetchConfig(**{"max_per_host": 4, "max_per_second": 0.0, **settings})  # pyright: ignore[reportArgumentType]  # keywords of one dataclass
-    return HostLedger(config, clock=clock)
-
-
-def want(ledger: HostLedger, worker: str, count: int, held: int = 0) -> int:
-    """How many slots of HOST the worker holds after asking."""
-    ask = Ask(worker=worker, held={HOST: held} if held else {}, wanted={HOST: count})
-    return held + len(ledger.ask(ask).granted.get(HOST, ()))
-
-
-def give_back(ledger: HostLedger, worker: str, held: int, *waits: float) -> Answer:
-    kept = {HOST: held} if held else {}
-    return ledger.ask(Ask(worker=worker, held=kept, returned={HOST: waits}))
-
-
-def news(ledger: HostLedger, **news: float) -> Answer:
-    told = {HOST: HostNews(**news)}  # pyright: ignore[reportArgumentType]  # keywords of one dataclass
-    return ledger.ask(Ask(worker="a", news=told, wanted={HOST: 1}))
 
 
 def test_no_more_slots_are_lent_than_the_host_has(clock: Clock) -> None:
@@ -286,78 +252,3 @@ def test_who_needs_little_leaves_the_rest_to_the_others(clock: Clock) -> None:
     assert want(ledger, "a", 32) == 23
     assert want(ledger, "b", 32) == 0
     assert ledger.ask(Ask(worker="a", held={HOST: 23}, wanted={HOST: 9})).recalled == {HOST: 12}
-
-
-def test_a_host_with_nothing_to_remember_is_forgotten(clock: Clock) -> None:
-    ledger = ledger_of(clock, max_per_second=4.0)
-    hosts = [f"{number}.test" for number in range(100)]
-    ledger.ask(Ask(worker="a", wanted=dict.fromkeys(hosts, 1)))
-    told = {name: HostNews(successes=1) for name in hosts}
-    ledger.ask(Ask(worker="a", returned={name: [0.5] for name in hosts}, news=told))
-    assert ledger.num_hosts == 100
-    clock.now += FORGET_SECONDS * 1.1
-    ledger.ask(Ask(worker="a"))
-    assert ledger.num_hosts == 0
-    assert want(ledger, "b", 4) == 4
-
-
-@pytest.mark.parametrize(
-    "ask",
-    [
-        pytest.param(Ask(worker="a", held={HOST: 1}), id="held"),
-        pytest.param(Ask(worker="a", returned={HOST: [100.0]}), id="usable-later"),
-        pytest.param(Ask(worker="a", news={HOST: HostNews(failures=1)}), id="failing"),
-        pytest.param(Ask(worker="a", news={HOST: HostNews(failures=99)}), id="closed"),
-        pytest.param(Ask(worker="a", news={HOST: HostNews(opt_outs=1)}), id="opted-out"),
-        pytest.param(Ask(worker="a", news={HOST: HostNews(pause_seconds=100.0)}), id="paused"),
-    ],
-)
-def test_a_host_with_something_to_remember_is_kept(clock: Clock, ask: Ask) -> None:
-    ledger = ledger_of(clock, timeout_seconds=100.0)
-    ledger.ask(ask)
-    clock.now += FORGET_SECONDS * 1.1
-    ledger.ask(Ask(worker="b"))
-    assert ledger.num_hosts == 1
-
-
-def test_a_host_that_somebody_waits_for_is_kept_with_the_line(clock: Clock) -> None:
-    ledger = ledger_of(clock, max_per_host=1, timeout_seconds=100.0)
-    want(ledger, "a", 1)
-    want(ledger, "b", 1)
-    give_back(ledger, "a", 0, 0.0)
-    clock.now += FORGET_SECONDS * 1.1
-    assert want(ledger, "c", 1) == 0
-    assert want(ledger, "b", 1) == 1
-
-
-def test_workers_outlive_the_memory_of_hosts_they_once_asked_for(clock: Clock) -> None:
-    ledger = ledger_of(clock, host_failures=1, timeout_seconds=200.0)
-    assert news(ledger, failures=1).closed
-    ledger.ask(Ask(worker="b", news={HOST: HostNews(successes=1)}))
-    clock.now += UNAVAILABLE_SECONDS + FORGET_SECONDS
-    ledger.ask(Ask(worker="b"))
-    assert ledger.num_hosts == 0
-    ledger.ask(Ask(worker="a"))
-    ledger.leave("a")
-
-
-def test_a_restarted_ledger_lends_nothing_before_all_have_said_what_they_hold(
-    clock: Clock,
-) -> None:
-    ledger = ledger_of(clock)
-    ledger.restarted()
-    assert want(ledger, "b", 4) == 0
-    clock.now += SETTLE_SECONDS * 0.9
-    heard = ledger.ask(Ask(worker="a", held={HOST: 3}))
-    assert heard.recalled == {}
-    assert want(ledger, "b", 4) == 0
-    clock.now += SETTLE_SECONDS * 0.2
-    assert want(ledger, "b", 4) == 1
-
-
-def test_a_restarted_ledger_knows_that_any_slot_may_just_have_been_used(clock: Clock) -> None:
-    ledger = ledger_of(clock, max_per_host=2, max_per_second=0.1)
-    ledger.restarted()
-    clock.now += SETTLE_SECONDS
-    granted = ledger.ask(Ask(worker="a", wanted={HOST: 2})).granted[HOST]
-    assert granted == pytest.approx([20.0 - SETTLE_SECONDS] * 2)

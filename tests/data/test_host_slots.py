@@ -131,7 +131,7 @@ def test_a_closed_host_refuses_those_who_wait_and_those_who_come() -> None:
 def test_a_request_that_is_given_up_gives_its_slot_back() -> None:
     config = FetchConfig(max_per_host=1, max_per_second=0.0)
 
-    async def body(ledger: Here) -> None:
+    async def body(ledger: Here) -> str:
         async with HostSlots(ledger, config) as slots:
             async with slots.slot(HOST):
                 waiting = [asyncio.create_task(slots.slot(HOST).__aenter__()) for _ in range(2)]
@@ -140,9 +140,9 @@ def test_a_request_that_is_given_up_gives_its_slot_back() -> None:
                     task.cancel()
                 await asyncio.gather(*waiting, return_exceptions=True)
             async with asyncio.timeout(5), slots.slot(HOST):
-                pass
+                return "the only slot"
 
-    run(body, config)
+    assert run(body, config)[0] == "the only slot"
 
 
 def test_unused_slots_go_back_and_leaving_returns_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,16 +150,16 @@ def test_unused_slots_go_back_and_leaving_returns_all(monkeypatch: pytest.Monkey
     monkeypatch.setattr(host_slots, "SIGN_OF_LIFE_SECONDS", 0.02)
     config = FetchConfig(max_per_host=1, max_per_second=0.0)
 
-    async def body(ledger: Here) -> None:
+    async def body(ledger: Here) -> str:
         async with HostSlots(ledger, config) as idle, HostSlots(ledger, config) as other:
             async with idle.slot(HOST):
                 pass
             async with asyncio.timeout(5), other.slot(HOST):
                 pass
         async with HostSlots(ledger, config) as later, asyncio.timeout(5), later.slot(HOST):
-            pass
+            return "the only slot"
 
-    run(body, config)
+    assert run(body, config)[0] == "the only slot"
 
 
 def test_a_ledger_that_does_not_answer_stops_new_requests_until_it_does(
