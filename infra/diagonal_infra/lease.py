@@ -29,6 +29,9 @@ from diagonal_infra.object_store import raised_errors, storage_errors
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0
+LOST_SIGNAL = signal.SIGRTMIN + 3
+"""Wakes a holder that lost its lease. Not SIGINT, which a process started in a shell's background
+ignores, nor SIGUSR1, by which schedulers announce the end of a job."""
 RENEWALS = 3
 """Per lease; as many failures in a row lose it."""
 LOOKS = 20
@@ -58,13 +61,27 @@ def sole_holder(filesystem: Any, path: str, *, folder: str) -> Iterator[None]:
     with storage_errors(f"lock {folder}"):
         lease.take()
     renewing = threading.Thread(target=lease.keep_renewed, daemon=True)
-    renewing.start()
+    with _interruptible():
+        renewing.start()
+        try:
+            yield
+        finally:
+            lease.ended.set()
+            renewing.join()
+            lease.release()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """`LOST_SIGNAL` is a KeyboardInterrupt in the block, if this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(LOST_SIGNAL, signal.default_int_handler)
     try:
         yield
     finally:
-        lease.ended.set()
-        renewing.join()
-        lease.release()
+        signal.signal(LOST_SIGNAL, before)
 
 
 class _Lease:
@@ -104,7 +121,7 @@ class _Lease:
                 logger.warning("lease not renewed folder=%s error=%s", self._folder, error)
             if self._lost:
                 if self._in_main_thread:
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                    signal.pthread_kill(threading.main_thread().ident or 0, LOST_SIGNAL)
                 return
 
     def release(self) -> None:
