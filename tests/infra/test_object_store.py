@@ -201,13 +201,15 @@ with storage.sole_writer(sys.argv[1]):
 """
 
 
+DEAF = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+
+
 @pytest.fixture
 def holder(s3: str, short_lease: None, server, tmp_path: Path) -> Iterator[subprocess.Popen]:
     """Another process that holds the folder, deaf to Ctrl-C as jobs in the background are."""
     (tmp_path / "s3.json").write_text(json.dumps({"s3": server}))
     process = subprocess.Popen(
-        ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
-        + [sys.executable, "-c", HOLDER, s3, str(LEASE_SECONDS)],
+        [*DEAF, sys.executable, "-c", HOLDER, s3, str(LEASE_SECONDS)],
         env=os.environ | {"FSSPEC_CONFIG_DIR": str(tmp_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
