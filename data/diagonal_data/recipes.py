@@ -42,7 +42,8 @@ def demo_candidates() -> CandidatesConfig:
         output="out/demo/candidates",
         seeds=tuple(f"http://{host}/" for host in DEMO_HOSTS),
         allow_hosts=DEMO_HOSTS,
-        fetch=FetchConfig(max_per_host=16),
+        # Its hosts mix a few opt-outs among thousands of drawings, and are our own.
+        fetch=FetchConfig(max_per_host=16, host_opt_outs=0),
         serve=DEMO_WEB,
     )
 
@@ -65,7 +66,8 @@ def demo_shards() -> ShardsConfig:
         image_size=64,
         samples_per_shard=1_000,
         allow_hosts=DEMO_HOSTS,
-        fetch=FetchConfig(max_per_host=16),
+        # Its hosts mix a few opt-outs among thousands of drawings, and are our own.
+        fetch=FetchConfig(max_per_host=16, host_opt_outs=0),
         decode=DecodeConfig(resize_mode="border", only_if_bigger=False),
         serve=DEMO_WEB,
     )
