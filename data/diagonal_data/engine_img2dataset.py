@@ -88,6 +88,10 @@ ERROR_PATTERNS = (
     (r"Image decoding error", Reason.NOT_AN_IMAGE),
 )
 """Tried in order; the first match decides, `engine_failed` otherwise."""
+UNBLURRED = Outcome(
+    reason=Reason.ENGINE_FAILED, detail="faces to blur, which --engine native can do"
+)
+"""No face that is listed is stored as it is."""
 
 
 def fetch_and_decode(
@@ -96,6 +100,9 @@ def fetch_and_decode(
     """One outcome per candidate; see `outcome.Engine`."""
     urls = [candidate.url for candidate in candidates]
     refused = asyncio.run(_refusals(urls, config, ledger))
+    for index, candidate in enumerate(candidates):
+        if candidate.face_bboxes and refused[index] is None:
+            refused[index] = UNBLURRED
     for index, outcome in enumerate(refused):
         if outcome is not None:
             deliver(index, outcome)

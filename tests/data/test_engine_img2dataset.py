@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +32,9 @@ def png() -> bytes:
     return file.getvalue()
 
 
-def outcome_of(url: str, *allow_hosts: str) -> Outcome:
+def outcome_of(
+    url: str, *allow_hosts: str, face_bboxes: list[list[float]] | None = None
+) -> Outcome:
     config = ShardsConfig(
         candidates="",
         dataset="",
@@ -43,7 +46,8 @@ def outcome_of(url: str, *allow_hosts: str) -> Outcome:
     engine = importlib.import_module("diagonal_data.engine_img2dataset")
     outcomes: dict[int, Outcome] = {}
     ledger = Here(HostLedger(config.fetch))
-    engine.fetch_and_decode([candidate_for(url, "fox")], config, ledger, outcomes.__setitem__)
+    candidate = replace(candidate_for(url, "fox"), face_bboxes=face_bboxes)
+    engine.fetch_and_decode([candidate], config, ledger, outcomes.__setitem__)
     return outcomes[0]
 
 
@@ -102,6 +106,13 @@ def test_redirects_between_allowed_hosts_are_followed_without_a_proxy(
     assert outcome.reason is None, outcome.detail
     assert outcome.image is not None
     assert outcome.image.original_width == 32
+
+
+def test_a_picture_with_faces_to_blur_is_left_to_the_other_engine(server: "HostileServer") -> None:
+    url = server.put("/picture.png", png())
+    outcome = outcome_of(url, server.host, face_bboxes=[[0.1, 0.1, 0.5, 0.5]])
+    assert (outcome.reason, outcome.image) == (Reason.ENGINE_FAILED, None)
+    assert "/picture.png" not in server.requests
 
 
 def test_other_users_of_urllib_get_their_opener_back(server: "HostileServer") -> None:
