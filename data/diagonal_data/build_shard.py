@@ -32,8 +32,6 @@ from diagonal_infra import run_dir, storage
 from diagonal_infra.shared import Shared
 
 KEY_DIGITS = 4
-SPOOL_BYTES = 32 * 2**20
-"""What a spool keeps in memory before it becomes a file."""
 
 
 def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
@@ -73,7 +71,7 @@ def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
 
 
 class Spool:
-    """Outcomes by index; their images wait in a file without a name once they are many.
+    """Outcomes by index; their images wait in a file without a name, not in memory.
 
     Images arrive in the order of the web, a tar has the order of its candidates.
     """

@@ -117,15 +117,3 @@ class CheckedResolver(AbstractResolver):
     async def close(self) -> None:
         """Close the resolver behind."""
         await self._dns.close()
-
-
-def resolve_result(name: str, address: str, port: int, family: int) -> ResolveResult:
-    """One answer in the form aiohttp's connector wants."""
-    return ResolveResult(
-        hostname=name,
-        host=address,
-        port=port,
-        family=family,
-        proto=socket.IPPROTO_TCP,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )

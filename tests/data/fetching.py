@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from diagonal_data.dns import resolve_result
 from diagonal_data.fetch import Fetcher, Response
 from diagonal_data.fetch_config import FetchConfig
 
@@ -22,6 +21,18 @@ QUICK = FetchConfig(
 )
 PATIENT = replace(QUICK, timeout_seconds=10.0, connect_timeout_seconds=10.0)
 LOOPBACK = ("127.0.0.1",)
+
+
+def resolve_result(name: str, address: str, port: int, family: int) -> ResolveResult:
+    """One answer in the form aiohttp's connector wants."""
+    return ResolveResult(
+        hostname=name,
+        host=address,
+        port=port,
+        family=family,
+        proto=socket.IPPROTO_TCP,
+        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    )
 
 
 class FakeDns(AbstractResolver):

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from tests.data.fetching import resolve_result
 
 from diagonal_data.addresses import (
     AddressRefusedError,
@@ -13,7 +14,7 @@ from diagonal_data.addresses import (
     is_public,
     literal_refusal,
 )
-from diagonal_data.dns import CheckedResolver, resolve_result
+from diagonal_data.dns import CheckedResolver
 
 
 class FakeDns(AbstractResolver):

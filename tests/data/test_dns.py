@@ -4,10 +4,11 @@ import socket
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import AsyncResolver
+from tests.data.fetching import resolve_result
 
 from diagonal_data import dns
 from diagonal_data.addresses import AddressRefusedError, ContactMissingError
-from diagonal_data.dns import CachedDns, CheckedResolver, NameCache, resolve_result
+from diagonal_data.dns import CachedDns, CheckedResolver, NameCache
 
 
 class CountingDns(AbstractResolver):

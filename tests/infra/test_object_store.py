@@ -226,7 +226,8 @@ def holder(s3: str, short_lease: None, server, tmp_path: Path) -> Iterator[subpr
 def test_the_lease_of_a_killed_writer_is_taken_over(s3: str, holder: subprocess.Popen) -> None:
     holder.kill()
     with storage.sole_writer(s3):
-        pass
+        storage.write_bytes(storage.join(s3, "mine"), b"taken over")
+    assert storage.read_bytes(storage.join(s3, "mine")) == b"taken over"
 
 
 def test_a_writer_that_slept_past_its_lease_is_stopped(s3: str, holder: subprocess.Popen) -> None:
