@@ -31,7 +31,7 @@ from diagonal_infra import log, storage
 from diagonal_infra.errors import CheckpointError
 from diagonal_train.augment import prepare_for_eval
 from diagonal_train.models import load_model
-from diagonal_train.transforms import preprocess_for_eval
+from diagonal_train.stream.transforms import preprocess_for_eval
 
 Halves = NDArray[np.float16]
 OnBatch = Callable[[int], object]

@@ -26,14 +26,14 @@ from diagonal_infra import run_dir, storage
 from diagonal_train import checkpoint
 from diagonal_train.config import TrainConfig
 from diagonal_train.distributed import World, agreed, process_group, sum_over_ranks
-from diagonal_train.index import open_index
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
-from diagonal_train.order import lanes_of, plan_order
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.step import Job, StepStats, train_step
-from diagonal_train.stream import SampleStream, batches
+from diagonal_train.stream.index import open_index
+from diagonal_train.stream.lanes import SampleStream, batches
+from diagonal_train.stream.order import lanes_of, plan_order
 
 logger = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from diagonal_train.distributed import World, from_all, sum_over_ranks
 from diagonal_train.loss import softmax_contrastive_loss
 from diagonal_train.models import DualEncoder
 from diagonal_train.optimizer import clamp_logit_scale, lr_at, set_lr
-from diagonal_train.order import STEP_KEY, generator_for
 from diagonal_train.start import Start
-from diagonal_train.stream import CAUSES, Batch, SampleStream
+from diagonal_train.stream.lanes import CAUSES, Batch, SampleStream
+from diagonal_train.stream.order import STEP_KEY, generator_for
 
 UIDS_IN_MESSAGE = 8
 

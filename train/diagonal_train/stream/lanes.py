@@ -25,8 +25,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import NOISE_WIDTH
 from diagonal_train.config import StreamConfig
-from diagonal_train.index import SampleIndex
-from diagonal_train.order import (
+from diagonal_train.stream.index import SampleIndex
+from diagonal_train.stream.order import (
     SAMPLE_KEY,
     OrderPlan,
     generator_for,
@@ -34,9 +34,9 @@ from diagonal_train.order import (
     positions_for_batch,
     samples_at,
 )
-from diagonal_train.reader import BadSampleError, RangeReader, image_and_members
-from diagonal_train.tokenize import Tokenizer
-from diagonal_train.transforms import DecodeError, random_crop
+from diagonal_train.stream.reader import BadSampleError, RangeReader, image_and_members
+from diagonal_train.stream.tokenize import Tokenizer
+from diagonal_train.stream.transforms import DecodeError, random_crop
 
 CAUSES = ("read_failed", "tar_broken", "image_missing", "caption_missing", "decode_failed")
 """Why a sample is replaced: a closed set, counted in the metrics."""

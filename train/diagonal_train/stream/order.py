@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 
 from diagonal_infra.errors import UserError
-from diagonal_train.index import SampleIndex
+from diagonal_train.stream.index import SampleIndex
 
 EPOCH_KEY, ROUND_KEY, SAMPLE_KEY, STEP_KEY = 1, 2, 3, 4
 """What random numbers are for; the same place gives others for another purpose."""

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from diagonal_infra.errors import UserError
-from diagonal_train.index import SampleIndex
-from diagonal_train.order import (
+from diagonal_train.stream.index import SampleIndex
+from diagonal_train.stream.order import (
     OrderPlan,
     lanes_of,
     plan_order,

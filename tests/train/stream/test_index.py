@@ -7,7 +7,7 @@ import pytest
 
 from diagonal_data import tar
 from diagonal_infra.errors import UserError
-from diagonal_train.index import SampleIndex, open_index
+from diagonal_train.stream.index import SampleIndex, open_index
 
 
 def all_uids(index: SampleIndex) -> list[str]:

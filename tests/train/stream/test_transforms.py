@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diagonal_train.transforms import (
+from diagonal_train.stream.transforms import (
     DecodeError,
     center_box,
     center_crop,

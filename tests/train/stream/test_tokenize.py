@@ -2,9 +2,9 @@ import open_clip
 import pytest
 import torch
 
-from diagonal_train import tokenize
 from diagonal_train.config import ModelConfig, TextConfig
 from diagonal_train.models import build_tokenizer
+from diagonal_train.stream import tokenize
 
 CAPTIONS = ["a red circle", "ÄÖÜ ß 名前 🙂", "it's 2 o'clock", "", "word " * 100, "  spaces\tand\n"]
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from diagonal_infra.errors import DiagonalError
-from diagonal_train import stream
 from diagonal_train.config import TrainConfig
-from diagonal_train.index import open_index
 from diagonal_train.models import build_tokenizer
-from diagonal_train.order import lanes_of, plan_order
-from diagonal_train.stream import Batch, SampleStream, batches, concatenate
+from diagonal_train.stream import lanes
+from diagonal_train.stream.index import open_index
+from diagonal_train.stream.lanes import Batch, SampleStream, batches, concatenate
+from diagonal_train.stream.order import lanes_of, plan_order
 
 Build = Callable[..., TrainConfig]
 
@@ -133,7 +133,7 @@ def test_a_lost_shard_is_replaced_from_all_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # Shard 1 has 38 samples: its first has no good neighbour among so few.
-    monkeypatch.setattr(stream, "MAX_REPLACEMENTS", 30)
+    monkeypatch.setattr(lanes, "MAX_REPLACEMENTS", 30)
     config = without_shards(tiny, own_dataset, "00000001")
     first, again = next(read(config)), next(read(config))
     assert_same(first, again)
@@ -153,7 +153,7 @@ def test_workers_replace_a_lost_shard_alike(tiny: Build, own_dataset: Path) -> N
 def test_too_large_a_share_of_bad_samples_stops_with_the_shard(
     tiny: Build, own_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "MIN_SAMPLES_FOR_SHARE", 200)
+    monkeypatch.setattr(lanes, "MIN_SAMPLES_FOR_SHARE", 200)
     config = without_shards(tiny, own_dataset, "00000000", "00000001")
     parts = read(config)
     assert next(parts).replaced.total() == 83
