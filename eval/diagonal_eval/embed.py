@@ -29,8 +29,8 @@ from torch import Tensor
 from diagonal_eval.dataset import content_digest
 from diagonal_infra import log, storage
 from diagonal_infra.errors import CheckpointError
-from diagonal_train.augment import prepare_for_eval
 from diagonal_train.models import load_model
+from diagonal_train.stream.normalise import normalised
 from diagonal_train.stream.transforms import preprocess_for_eval
 
 Halves = NDArray[np.float16]
@@ -142,7 +142,7 @@ def embed_images(
     with torch.inference_mode():
         for batch in _decoded_batches(images, encoder.image_size, batch_size):
             pixels_BCHW = torch.from_numpy(np.stack([_or_black(p, encoder) for p in batch]))
-            images_BCHW = prepare_for_eval(
+            images_BCHW = normalised(
                 pixels_BCHW.to(encoder.device), mean=encoder.mean, std=encoder.std
             )
             rows_BD = _as_halves(encoder, encoder.model.encode_image(images_BCHW))

@@ -51,14 +51,24 @@ def parse_recipe(
 
 def run_command(
     main: Callable[[Config], None],
-    recipes: Mapping[str, Callable[[], Config]],
+    recipes: Mapping[str, Callable[[], Config]] | type[Config],
     *,
     description: str | None,
 ) -> None:
-    """Parse, run, and leave with the right exit code: 0 done, 1 trouble, 2 the user's mistake."""
+    """Parse, run, and leave with the right exit code: 0 done, 1 trouble, 2 the user's mistake.
+
+    Args:
+        main: what to run.
+        recipes: name to recipe function; or the configuration's type, for a command without.
+        description: shown by `--help`; usually the module's docstring.
+    """
     log.configure()
     try:
-        main(parse_recipe(recipes, description=description or ""))
+        if isinstance(recipes, type):
+            config = tyro.cli(recipes, prog=_program(), description=description)
+        else:
+            config = parse_recipe(recipes, description=description or "")
+        main(config)
     except UserError as error:
         _leave(str(error), USER_ERROR_EXIT_CODE)
     except DiagonalError as error:

@@ -3,11 +3,11 @@ import torch
 
 from diagonal_train.augment import (
     COLUMNS,
-    NOISE_WIDTH,
-    prepare_for_eval,
     prepare_images,
 )
-from diagonal_train.config import CLIP_MEAN, CLIP_STD, AugmentConfig
+from diagonal_train.config import AugmentConfig
+from diagonal_train.stream.batch import NOISE_WIDTH
+from diagonal_train.stream.normalise import CLIP_MEAN, CLIP_STD, normalised
 
 ALL = AugmentConfig(**dict.fromkeys(COLUMNS, 0.5))
 
@@ -35,9 +35,7 @@ def test_with_everything_off_it_is_plain_normalisation(
         torch.tensor(CLIP_STD).view(1, 3, 1, 1)
     )
     assert torch.allclose(prepare(images_BCHW, noise_BK, AugmentConfig()), expected, atol=1e-6)
-    assert torch.allclose(
-        prepare_for_eval(images_BCHW, mean=CLIP_MEAN, std=CLIP_STD), expected, atol=1e-6
-    )
+    assert torch.allclose(normalised(images_BCHW), expected, atol=1e-6)
 
 
 def test_a_sample_looks_the_same_in_any_batch(

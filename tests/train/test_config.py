@@ -8,12 +8,12 @@ from diagonal_infra.errors import UserError
 from diagonal_train.config import (
     AugmentConfig,
     OptimizerConfig,
-    StreamConfig,
     TrainConfig,
     differing_fields,
     model_config_from,
 )
 from diagonal_train.recipes import TRAIN
+from diagonal_train.stream.config import LoaderConfig
 
 
 @pytest.mark.parametrize("name", list(TRAIN))
@@ -69,7 +69,7 @@ def test_what_changes_the_computation_is_named_and_the_rest_is_free() -> None:
     [
         (lambda: TrainConfig(global_batch_size=100), "no multiple of --stream.lanes 64; 128 is"),
         (lambda: TrainConfig(samples=1), "--samples 1 is less than one batch of 32768"),
-        (lambda: StreamConfig(crop_scale=(0.9, 0.5)), "--stream.crop-scale"),
+        (lambda: LoaderConfig(crop_scale=(0.9, 0.5)), "--stream.crop-scale"),
         (lambda: AugmentConfig(flip=2), "--augment.flip is a probability, got 2"),
     ],
 )

@@ -21,7 +21,7 @@ from diagonal_train.config import Launcher, OptimizerConfig, TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
 from diagonal_train.models import load_model
-from diagonal_train.stream.lanes import Batch
+from diagonal_train.stream.batch import Batch
 
 Build = Callable[..., TrainConfig]
 Read = Callable[[Path | str], list[dict[str, Any]]]

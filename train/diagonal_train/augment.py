@@ -1,6 +1,6 @@
 """From uint8 pixels to the model's input, on the device: random changes, then normalisation.
 
-Every random choice comes from the sample's own uniforms (`Batch.noise_BK`), each step from its own
+Every random choice comes from the sample's own uniforms (`Batch.noise`), each step from its own
 columns, so a sample looks the same on any rank, and switching a step on leaves the others alone.
 The first column of a step decides whether it happens, the rest how. Steps run in COLUMNS' order.
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diagonal_train.config import AugmentConfig
+from diagonal_train.stream.normalise import normalise
 
 COLUMNS = {
     "flip": slice(0, 1),
@@ -28,8 +29,6 @@ COLUMNS = {
     "outline": slice(11, 14),
     "erase": slice(14, 22),
 }
-NOISE_WIDTH = 32
-"""Uniforms per sample; a new step takes columns of its own, so that it changes no old one."""
 CHANNEL_ORDERS = torch.tensor(list(itertools.permutations(range(3))))
 
 
@@ -53,27 +52,6 @@ def prepare_images(
             changed_BCHW = STEPS[name](pixels_BCHW[chosen], *how)
             pixels_BCHW.index_copy_(0, chosen, changed_BCHW)
     return normalise(pixels_BCHW, mean=mean, std=std)
-
-
-def prepare_for_eval(
-    images_BCHW: Tensor,
-    *,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-) -> Tensor:
-    """The model's input without any random change."""
-    return normalise(images_BCHW.float().div_(255), mean=mean, std=std)
-
-
-def normalise(
-    pixels_BCHW: Tensor, *, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> Tensor:
-    """Subtract the mean and divide by the deviation, per colour."""
-    mean_C11 = torch.tensor(mean, device=pixels_BCHW.device)[:, None, None]
-    std_C11 = torch.tensor(std, device=pixels_BCHW.device)[:, None, None]
-    normalised_BCHW = (pixels_BCHW - mean_C11) / std_C11
-    # Convolutions are faster with the colours innermost, on CPU and CUDA.
-    return normalised_BCHW.contiguous(memory_format=torch.channels_last)
 
 
 def _between(low: float, high: float, uniform: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 TrainConfig
 ├── model: ModelConfig ── vision: VisionConfig, text: TextConfig
-├── stream: StreamConfig        order, crops and worker processes
+├── stream: LoaderConfig        order, crops, reading (stream/config.py)
 ├── augment: AugmentConfig      random changes on the device
 └── optimizer: OptimizerConfig  AdamW, schedule, clipping
 """
@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diagonal_infra.errors import UserError, require
+from diagonal_train.stream.config import (
+    READING_FIELDS,
+    LoaderConfig,
+    StreamConfig,
+    check_batch_size,
+    check_weights,
+)
+from diagonal_train.stream.normalise import CLIP_MEAN, CLIP_STD
 
 Precision = Literal["fp32", "bf16"]
 Launcher = Literal["process", "ray"]
-
-# Statistics of the CLIP paper's training images (openai/CLIP, clip.py); open_clip uses them too.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,34 +85,6 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamConfig:
-    """Which sample comes when, and who decodes it."""
-
-    lanes: int = 64
-    """Parts the stream is cut into; ranks × workers must divide it, and it the global batch."""
-    window: int = 256
-    """Consecutive samples of a shard read together, shuffled in a lane; 1 shuffles perfectly."""
-    num_workers: int = 4
-    """Decoding processes per rank; 0 decodes in the training process."""
-    prefetch: int = 2
-    """Batches that each decoding process keeps ready."""
-    crop_scale: tuple[float, float] = (0.9, 1.0)
-    """Share of the image's area in a random crop, least and most."""
-    crop_ratio: tuple[float, float] = (0.75, 1.3333)
-    """Width to height of a random crop, least and most; (1, 1) is the paper's square."""
-
-    def __post_init__(self) -> None:
-        require(self.lanes >= 1, f"--stream.lanes must be at least 1, got {self.lanes}")
-        require(self.window >= 1, f"--stream.window must be at least 1, got {self.window}")
-        require(self.num_workers >= 0, "--stream.num-workers must not be negative")
-        require(self.prefetch >= 1, "--stream.prefetch must be at least 1")
-        low, high = self.crop_scale
-        require(0 < low <= high <= 1, f"--stream.crop-scale must rise in 0–1, got {low} {high}")
-        low, high = self.crop_ratio
-        require(0 < low <= high, f"--stream.crop-ratio must rise from above 0, got {low} {high}")
-
-
-@dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
     """Random changes of the image on the device. A probability of 0 leaves a step out."""
 
@@ -168,14 +144,17 @@ class TrainConfig:
     """A dataset folder in, a run folder out."""
 
     data: str = "out/demo/dataset"
-    """Dataset folder; a local path or any fsspec URL."""
+    """A dataset folder, or tars by brace pattern or glob (local path or any fsspec URL), or several
+    of these joined by `::`."""
     filter: str | None = "demo"
     """Keep list of the dataset to train on; None takes every sample."""
+    weights: tuple[float, ...] = ()
+    """How often a pass has each sample of a source, by source; () is once each."""
     run: str = "out/demo/run"
     """Run folder; a run that was broken off goes on where it stood."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The dual encoder."""
-    stream: StreamConfig = field(default_factory=StreamConfig)
+    stream: LoaderConfig = field(default_factory=LoaderConfig)
     """Order, crops and worker processes."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes of the image on the device."""
@@ -201,12 +180,9 @@ class TrainConfig:
     """Ranks that `--launcher ray` starts."""
 
     def __post_init__(self) -> None:
-        size, lanes = self.global_batch_size, self.stream.lanes
-        near = max(lanes, round(size / lanes) * lanes)
-        require(
-            size > 0 and size % lanes == 0,
-            f"--global-batch-size {size} is no multiple of --stream.lanes {lanes}; {near} is",
-        )
+        size = self.global_batch_size
+        check_batch_size(size, self.stream.lanes, flag="--stream.lanes")
+        check_weights(self.weights, self.data)
         require(self.seed >= 0, f"--seed must not be negative, got {self.seed}")
         require(self.samples >= size, f"--samples {self.samples} is less than one batch of {size}")
         require(self.checkpoint_every_steps >= 1, "--checkpoint-every-steps must be at least 1")
@@ -219,6 +195,20 @@ class TrainConfig:
         """Optimizer steps of the whole run."""
         return self.samples // self.global_batch_size
 
+    @property
+    def stream_config(self) -> StreamConfig:
+        """What the loader is to deliver."""
+        return StreamConfig(
+            **vars(self.stream),
+            data=self.data,
+            filter=self.filter,
+            weights=self.weights,
+            global_batch_size=self.global_batch_size,
+            seed=self.seed,
+            image_size=self.model.image_size,
+            context_length=self.model.text.context_length,
+        )
+
 
 # Where and how fast a run goes, not what it computes: these may differ when it goes on.
 FREE_FIELDS = {
@@ -229,9 +219,7 @@ FREE_FIELDS = {
     "checkpoint_every_steps",
     "keep_checkpoints",
     "log_every_steps",
-    "stream.num_workers",
-    "stream.prefetch",
-}
+} | {f"stream.{name}" for name in READING_FIELDS}
 
 
 def differing_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

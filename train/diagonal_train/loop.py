@@ -31,9 +31,10 @@ from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.step import Job, StepStats, train_step
-from diagonal_train.stream.index import open_index
-from diagonal_train.stream.lanes import SampleStream, batches
-from diagonal_train.stream.order import lanes_of, plan_order
+from diagonal_train.stream.device import on_device
+from diagonal_train.stream.lanes import LaneStream
+from diagonal_train.stream.loader import open_stream, read_batches
+from diagonal_train.stream.order import lanes_of
 
 logger = logging.getLogger(__name__)
 
@@ -96,21 +97,13 @@ def set_up(config: TrainConfig, world: World) -> Job:
     readers = world.world_size * max(1, config.stream.num_workers)
     lanes_of(config.stream.lanes, part=0, parts=readers)
     agreed(lambda: check_run_folder(config.run), world)
-    index = open_index(config.data, config.filter)
+    index, plan = open_stream(config.stream_config)
     start = agreed(lambda: plan_start(config, index.digest), world)
-    plan = plan_order(
-        index,
-        lanes=config.stream.lanes,
-        window=config.stream.window,
-        global_batch_size=config.global_batch_size,
-        seed=config.seed,
-    )
-    stream = SampleStream(
+    stream = LaneStream(
         index=index,
         plan=plan,
         tokenizer=build_tokenizer(config.model),
-        config=config.stream,
-        image_size=config.model.image_size,
+        config=config.stream_config,
         lanes=lanes_of(config.stream.lanes, part=world.rank, parts=world.world_size),
         first_batch=start.step,
         last_batch=config.total_steps,
@@ -151,7 +144,8 @@ def run_steps(job: Job, began: float) -> TrainResult:
         with (
             stop_on_sigterm() as stop,
             bar as show,
-            closing(batches(job.stream)) as stream,
+            closing(read_batches(job.stream, config.stream.num_workers)) as read,
+            closing(on_device(read, world.device)) as stream,
         ):
             while step < config.total_steps:
                 with clock.waiting():

@@ -13,11 +13,11 @@ from diagonal_train.config import (
     AugmentConfig,
     ModelConfig,
     OptimizerConfig,
-    StreamConfig,
     TextConfig,
     TrainConfig,
     VisionConfig,
 )
+from diagonal_train.stream.config import LoaderConfig
 
 
 def demo() -> TrainConfig:
@@ -27,7 +27,7 @@ def demo() -> TrainConfig:
     changes = {"flip": 0.5, "background": 0.3, "affine": 1, "colour": 0.8, "hue": 0.2}
     return TrainConfig(
         model=ModelConfig(embed_dim=256, image_size=48, vision=vision, text=text),
-        stream=StreamConfig(
+        stream=LoaderConfig(
             lanes=16, window=1, num_workers=1, crop_scale=(0.7, 1), crop_ratio=(0.8, 1.25)
         ),
         augment=AugmentConfig(**changes, greyscale=0.25, outline=0.4, erase=0.2),
@@ -46,7 +46,7 @@ def tiny() -> TrainConfig:
     text = TextConfig(context_length=12, width=32, heads=2, layers=1)
     return TrainConfig(
         model=ModelConfig(embed_dim=32, image_size=32, vision=vision, text=text),
-        stream=StreamConfig(lanes=8, window=4, num_workers=0, crop_scale=(0.6, 1)),
+        stream=LoaderConfig(lanes=8, window=4, num_workers=0, crop_scale=(0.6, 1)),
         augment=AugmentConfig(flip=0.5, colour=0.5),
         optimizer=OptimizerConfig(lr=2e-3, warmup_steps=2),
         global_batch_size=16,
@@ -63,7 +63,7 @@ def vit_b_32() -> TrainConfig:
         filter=None,
         run="out/runs/vit-b-32",
         model=ModelConfig(embed_dim=512, image_size=224, quick_gelu=True),
-        stream=StreamConfig(lanes=1024, window=256, num_workers=8, crop_ratio=(1, 1)),
+        stream=LoaderConfig(lanes=1024, window=256, num_workers=8, transform="square"),
         optimizer=OptimizerConfig(
             lr=5e-4, beta1=0.9, beta2=0.98, eps=1e-6, weight_decay=0.2, warmup_steps=2000
         ),

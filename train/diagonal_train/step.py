@@ -5,7 +5,7 @@
 Random numbers are set anew from (seed, step, rank) before each step, so no generator's state has to
 be kept.
 
-Shape suffixes: B samples of this rank, C colours, H and W pixels, T tokens, D embedding width.
+Shape suffixes: B samples of this rank, C colours, H and W pixels, D embedding width.
 """
 
 import json
@@ -26,8 +26,10 @@ from diagonal_train.loss import softmax_contrastive_loss
 from diagonal_train.models import DualEncoder
 from diagonal_train.optimizer import clamp_logit_scale, lr_at, set_lr
 from diagonal_train.start import Start
-from diagonal_train.stream.lanes import CAUSES, Batch, SampleStream
+from diagonal_train.stream.batch import Batch
+from diagonal_train.stream.lanes import LaneStream
 from diagonal_train.stream.order import STEP_KEY, generator_for
+from diagonal_train.stream.samples import CAUSES
 
 UIDS_IN_MESSAGE = 8
 
@@ -39,7 +41,7 @@ class Job:
     config: TrainConfig
     world: World
     start: Start
-    stream: SampleStream
+    stream: LaneStream
     data_digest: str
     model: DualEncoder
     replica: nn.Module
@@ -60,7 +62,7 @@ class StepStats:
 
 
 def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
-    """One optimizer step on one global batch.
+    """One optimizer step on one global batch, which is on the device.
 
     Raises:
         DiagonalError: the loss or a gradient is not finite; the weights are still those before.
@@ -71,15 +73,14 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     lr = lr_at(step, config=config.optimizer, total_steps=config.total_steps)
     set_lr(job.optimizer, lr)
     images_BCHW = prepare_images(
-        batch.images_BCHW.to(device, non_blocking=True),
-        batch.noise_BK.to(device, non_blocking=True),
+        batch.images,
+        batch.noise,
         config.augment,
         mean=config.model.mean,
         std=config.model.std,
     )
-    tokens_BT = batch.tokens_BT.to(device, non_blocking=True)
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        image_BD, text_BD, logit_scale = job.replica(images_BCHW, tokens_BT)
+        image_BD, text_BD, logit_scale = job.replica(images_BCHW, batch.tokens)
     loss = softmax_contrastive_loss(image_BD, text_BD, logit_scale)
     job.optimizer.zero_grad(set_to_none=True)
     loss.backward()

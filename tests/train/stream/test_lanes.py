@@ -1,67 +1,59 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.config import TrainConfig
 from diagonal_train.models import build_tokenizer
-from diagonal_train.stream import lanes
+from diagonal_train.stream import samples
+from diagonal_train.stream.batch import Batch, concatenate
 from diagonal_train.stream.index import open_index
-from diagonal_train.stream.lanes import Batch, SampleStream, batches, concatenate
-from diagonal_train.stream.order import lanes_of, plan_order
+from diagonal_train.stream.lanes import LaneStream
+from diagonal_train.stream.loader import open_stream, read_batches
+from diagonal_train.stream.order import lanes_of
 
 Build = Callable[..., TrainConfig]
 
 
-def stream_of(
+def read(
     config: TrainConfig, *, rank: int = 0, ranks: int = 1, workers: int = 0, first: int = 0
-) -> SampleStream:
-    index = open_index(config.data, config.filter)
-    return SampleStream(
+) -> Iterator[Batch]:
+    index, plan = open_stream(config.stream_config)
+    stream = LaneStream(
         index=index,
-        plan=plan_order(
-            index,
-            lanes=config.stream.lanes,
-            window=config.stream.window,
-            global_batch_size=config.global_batch_size,
-            seed=config.seed,
-        ),
+        plan=plan,
         tokenizer=build_tokenizer(config.model),
-        config=dataclasses.replace(config.stream, num_workers=workers),
-        image_size=config.model.image_size,
+        config=config.stream_config,
         lanes=lanes_of(config.stream.lanes, part=rank, parts=ranks),
         first_batch=first,
         last_batch=6,
     )
-
-
-def read(config: TrainConfig, **where: Any) -> Iterator[Batch]:
-    return batches(stream_of(config, **where))
+    return read_batches(stream, workers)
 
 
 def whole_passes(tiny: Build, dataset: Path) -> TrainConfig:
     """Every sample once per batch: 120 samples are 3 rounds of 8 lanes and 5 positions."""
-    stream = dataclasses.replace(tiny().stream, window=5)
+    stream = dataclasses.replace(tiny().stream, window=5, max_replaced=0.5)
     return tiny(data=str(dataset), filter=None, global_batch_size=120, stream=stream)
 
 
 def assert_same(left: Batch, right: Batch) -> None:
     assert left.uids == right.uids
-    assert torch.equal(left.images_BCHW, right.images_BCHW)
-    assert torch.equal(left.tokens_BT, right.tokens_BT)
-    assert torch.equal(left.noise_BK, right.noise_BK)
+    assert torch.equal(left.images, right.images)
+    assert torch.equal(left.tokens, right.tokens)
+    assert torch.equal(left.noise, right.noise)
 
 
 def test_a_batch_has_the_shapes_and_types_it_promises(tiny: Build) -> None:
     batch = next(read(tiny()))
-    assert batch.images_BCHW.shape == (16, 3, 32, 32)
-    assert batch.images_BCHW.dtype == torch.uint8
-    assert batch.tokens_BT.shape == (16, 12)
-    assert batch.noise_BK.dtype == torch.float32
+    assert batch.images.shape == (16, 3, 32, 32)
+    assert batch.images.dtype == torch.uint8
+    assert batch.tokens.shape == (16, 12)
+    assert batch.noise.dtype == torch.float32
     assert len(set(batch.uids)) == 16
 
 
@@ -89,8 +81,8 @@ def test_a_sample_is_cropped_otherwise_when_it_comes_again(tiny: Build, own_data
     config = whole_passes(tiny, own_dataset)
     first, second = list(read(config))[:2]
     assert set(first.uids) == set(second.uids)
-    other = second.images_BCHW[second.uids.index(first.uids[0])]
-    assert not torch.equal(first.images_BCHW[0], other)
+    other = second.images[second.uids.index(first.uids[0])]
+    assert not torch.equal(first.images[0], other)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +93,7 @@ def test_a_bad_sample_is_replaced_by_the_next_and_counted(
     tiny: Build, own_dataset: Path, uids: list[str], place: int, content: bytes, cause: str
 ) -> None:
     index = open_index(str(own_dataset), None)
-    with Path(index.shard_paths[0]).open("r+b") as file:
+    with Path(index.shards[0].path).open("r+b") as file:
         file.seek(int(index.offset[10]) + place)
         file.write(content)
     config = whole_passes(tiny, own_dataset)
@@ -113,7 +105,7 @@ def test_a_bad_sample_is_replaced_by_the_next_and_counted(
 
 def test_a_short_shard_is_replaced_and_counted(tiny: Build, own_dataset: Path) -> None:
     index = open_index(str(own_dataset), None)
-    with Path(index.shard_paths[2]).open("r+b") as file:
+    with Path(index.shards[2].path).open("r+b") as file:
         file.truncate(int(index.offset[-2]) + 100)
     config = whole_passes(tiny, own_dataset)
     assert next(read(config)).replaced == {"read_failed": 2}
@@ -133,13 +125,13 @@ def test_a_lost_shard_is_replaced_from_all_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # Shard 1 has 38 samples: its first has no good neighbour among so few.
-    monkeypatch.setattr(lanes, "MAX_REPLACEMENTS", 30)
+    monkeypatch.setattr(samples, "MAX_REPLACEMENTS", 30)
     config = without_shards(tiny, own_dataset, "00000001")
     first, again = next(read(config)), next(read(config))
     assert_same(first, again)
     assert first.replaced == {"read_failed": 38}
     index = open_index(str(own_dataset), None)
-    good = {index.uid(n) for n in range(len(index)) if index.shard[n] != 1}
+    good = set(index.uids(np.flatnonzero(index.shard != 1)))
     assert set(first.uids) == good
     assert "00000001.tar cause=read_failed" in caplog.text
     assert caplog.text.count("replacing samples") == 2
@@ -153,7 +145,7 @@ def test_workers_replace_a_lost_shard_alike(tiny: Build, own_dataset: Path) -> N
 def test_too_large_a_share_of_bad_samples_stops_with_the_shard(
     tiny: Build, own_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "MIN_SAMPLES_FOR_SHARE", 200)
+    monkeypatch.setattr(samples, "MIN_SAMPLES_FOR_SHARE", 200)
     config = without_shards(tiny, own_dataset, "00000000", "00000001")
     parts = read(config)
     assert next(parts).replaced.total() == 83

@@ -1,243 +1,205 @@
-"""Global batches for one rank, read from shards by the workers that own its lanes.
+"""Parts of global batches, read from shards by the workers that own its lanes.
 
     rank ── owns consecutive lanes ── its workers own consecutive lanes of these
     worker: positions ─► kept samples ─► tar ranges ─► decode, crop ─► part of a batch
-    rank:   its workers' parts, one after the other ─► Batch
 
 What a sample looks like depends on (seed, position) only. So batch b is the same for every number
 of ranks and workers, and a stream that starts at batch b needs no other state than b.
-
-Shape suffixes: B samples of this rank, C colours, H and W pixels, T tokens, K uniforms.
 """
 
-import itertools
-import logging
-import signal
+import time
 from collections import Counter
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from diagonal_infra.errors import DiagonalError
-from diagonal_train.augment import NOISE_WIDTH
-from diagonal_train.config import StreamConfig
+from diagonal_train.stream.batch import NOISE_WIDTH, Batch, RawBatch
+from diagonal_train.stream.config import StreamConfig
 from diagonal_train.stream.index import SampleIndex
 from diagonal_train.stream.order import (
-    SAMPLE_KEY,
     OrderPlan,
-    generator_for,
     lanes_of,
     positions_for_batch,
     samples_at,
+    uniforms_at,
 )
-from diagonal_train.stream.reader import BadSampleError, RangeReader, image_and_members
-from diagonal_train.stream.tokenize import Tokenizer
-from diagonal_train.stream.transforms import DecodeError, random_crop
+from diagonal_train.stream.read_ahead import ReadAhead
+from diagonal_train.stream.samples import SampleSource
+from diagonal_train.stream.transforms import CROP_UNIFORMS, train_pixels
 
-CAUSES = ("read_failed", "tar_broken", "image_missing", "caption_missing", "decode_failed")
-"""Why a sample is replaced: a closed set, counted in the metrics."""
-NEIGHBOURS = 4
-"""Samples tried in a row from a bad one on, before others are taken from anywhere."""
-MAX_REPLACEMENTS = 64
-"""Samples tried in place of one."""
-MAX_REPLACED_SHARE = 0.5
-"""Of all samples that a decoding process has read since it started."""
-MIN_SAMPLES_FOR_SHARE = 4096
-"""Fewer than these may by chance come from one bad shard."""
-logger = logging.getLogger(__name__)
+CROP = slice(NOISE_WIDTH, NOISE_WIDTH + CROP_UNIFORMS)
+CAPTION = NOISE_WIDTH + CROP_UNIFORMS
+"""A sample's uniforms: first those of its augmentation, then of its crop, then of its caption."""
+WIDTH = CAPTION + 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """This rank's samples of one global batch, in lane order."""
+class LaneStream(IterableDataset[Batch | DiagonalError]):
+    """Parts of the batches from `first_batch` to before `last_batch`; without end if it is None.
 
-    images_BCHW: Tensor  # shape suffix
-    """uint8, RGB, at the model's image size."""
-    tokens_BT: Tensor  # shape suffix
-    """int64."""
-    uids: list[str]
-    """Of the samples used, replacements included."""
-    noise_BK: Tensor  # shape suffix
-    """Uniforms in [0, 1) that decide each sample's augmentation, float32."""
-    replaced: Counter[str] = field(default_factory=Counter)
-    """Samples replaced in this batch, by the cause of each."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleStream(IterableDataset[Batch]):
-    """Parts of the batches from `first_batch` to before `last_batch`.
-
-    Iterated in a worker process, a part holds the lanes that this worker owns of `lanes`.
+    Iterated in a worker process, a part holds the lanes that this worker owns of `lanes`. Trouble
+    with a known cause is what comes last, in place of a batch, so that it keeps its message.
     """
 
     index: SampleIndex
     plan: OrderPlan
-    tokenizer: Tokenizer
+    tokenizer: Callable[[list[str]], Tensor]
     config: StreamConfig
-    image_size: int
     lanes: range
     first_batch: int
-    last_batch: int
+    last_batch: int | None
 
-    def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        lanes = self.lanes
-        if worker is not None:
-            lanes = lanes[slice_of(lanes_of(len(lanes), part=worker.id, parts=worker.num_workers))]
-        reader = RangeReader(self.index.shard_paths)
-        read, bad = 0, Counter[int]()
-        for batch_index in range(self.first_batch, self.last_batch):
-            part = self.read_part(reader, batch_index, lanes, bad)
-            read += len(part.uids)
-            self._check_share(read, bad)
-            yield part
+    def __iter__(self) -> Iterator[Batch | DiagonalError]:
+        try:
+            yield from self.batches(worker_lanes(self.lanes))
+        except DiagonalError as error:
+            yield error
 
-    def read_part(
-        self, reader: RangeReader, batch_index: int, lanes: range, bad: Counter[int]
-    ) -> Batch:
-        """The samples that `lanes` give to a batch; replaced ones are counted in `bad` by shard."""
-        positions = positions_for_batch(self.plan, batch_index, lanes)
-        numbers = samples_at(self.plan, positions)
+    def batches(self, lanes: range) -> Iterator[Batch]:
+        """The parts that `lanes` give.
+
+        Raises:
+            DiagonalError: storage does not answer, or too many samples cannot be used.
+        """
+        with closing(SampleSource(self.index, self.config, self.plan.seed)) as source:
+            for clock, order in self._orders(source, lanes):
+                yield self._batch(source, order, clock)
+
+    def raw_batches(self, lanes: range) -> Iterator[RawBatch]:
+        """As `batches`, with the images as they lie in the tars."""
+        with closing(SampleSource(self.index, self.config, self.plan.seed)) as source:
+            for _, order in self._orders(source, lanes):
+                yield self._raw_batch(source, order)
+
+    def _orders(
+        self, source: SampleSource, lanes: range
+    ) -> Iterator[tuple["StageClock", "_BatchOrder"]]:
+        ahead = ReadAhead(source.reader, self.index, self.plan, lanes)
+        batch_index = self.first_batch
+        while self.last_batch is None or batch_index < self.last_batch:
+            clock = StageClock()
+            ahead.advance(batch_index)
+            positions = positions_for_batch(self.plan, batch_index, lanes)
+            numbers, windows = samples_at(self.plan, positions)
+            uniforms = uniforms_at(self.plan.seed, positions, WIDTH)
+            clock.stop("order")
+            yield clock, _BatchOrder(ahead, positions, numbers, windows, uniforms)
+            batch_index += 1
+
+    def _batch(self, source: SampleSource, order: "_BatchOrder", clock: "StageClock") -> Batch:
+        count, size = len(order.numbers), self.config.image_size
+        images = empty_shared(count, size)
+        pixels = images.numpy()
+        captions, used = [], np.empty(count, np.int64)
         replaced: Counter[str] = Counter()
-        images, captions, uids, noise = [], [], [], []
-        for position, number in zip(positions.tolist(), numbers.tolist(), strict=True):
-            rng = generator_for(self.plan.seed, SAMPLE_KEY, position)
-            noise.append(rng.random(NOISE_WIDTH, np.float32))
-            pixels, caption, used, cause = self._read_sample(reader, number, rng)
+        for i, (number, span, position, uniforms) in enumerate(order.samples()):
+            then = partial(self._decode_into, pixels[i], uniforms, clock)
+            caption, used[i], cause = source.use(number, span, position, then)
+            captions.append(caption)
             if cause is not None:
                 replaced[cause] += 1
-                self._note_bad(number, cause, bad)
-            images.append(pixels)
-            captions.append(caption)
-            uids.append(self.index.uid(used))
-        images_BHWC = torch.from_numpy(np.stack(images))
+            clock.stop("decode")
+        tokens = self.tokenizer(captions)
+        clock.stop("tokenize")
         return Batch(
-            images_BCHW=images_BHWC.permute(0, 3, 1, 2).contiguous(),
-            tokens_BT=self.tokenizer(captions),
-            uids=uids,
-            noise_BK=torch.from_numpy(np.stack(noise)),
+            images=images.permute(0, 3, 1, 2),
+            tokens=tokens,
+            uids=self.index.uids(used),
+            noise=torch.from_numpy(order.uniforms[:, :NOISE_WIDTH].astype(np.float32)),
             replaced=replaced,
+            seconds=clock.seconds,
         )
 
-    def _read_sample(
-        self, reader: RangeReader, number: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, str, int, str | None]:
-        """Pixels, caption and number of a sample, or of one in its place and the cause why."""
-        causes: list[str] = []
-        candidates = replacements_for(number, len(self.index), rng)
-        for used in itertools.islice(candidates, MAX_REPLACEMENTS):
-            try:
-                image, caption = read_pair(reader, self.index, used)
-                pixels = random_crop(
-                    image,
-                    self.image_size,
-                    rng,
-                    scale=self.config.crop_scale,
-                    ratio=self.config.crop_ratio,
-                )
-            except BadSampleError as error:
-                causes.append(error.args[0])
-            except DecodeError:
-                causes.append("decode_failed")
-            else:
-                return pixels, caption, used, causes[0] if causes else None
-        raise DiagonalError(
-            f"{MAX_REPLACEMENTS} samples in a row cannot be used, from uid "
-            f"{self.index.uid(number)} in {self._path(number)} on: {dict(Counter(causes))}; "
-            "check or rebuild the shards"
+    def _decode_into(
+        self,
+        out_HWC: np.ndarray,
+        uniforms: list[float],
+        clock: "StageClock",
+        content: bytes,
+        captions: list[str],
+    ) -> str:
+        clock.stop("read")
+        train_pixels(content, out_HWC, uniforms[CROP], self.config)
+        return chosen(captions, uniforms)
+
+    def _raw_batch(self, source: SampleSource, order: "_BatchOrder") -> RawBatch:
+        images, captions, used = [], [], np.empty(len(order.numbers), np.int64)
+        replaced: Counter[str] = Counter()
+        for i, (number, span, position, uniforms) in enumerate(order.samples()):
+            pair, used[i], cause = source.use(number, span, position, _pair)
+            images.append(pair[0])
+            captions.append(chosen(pair[1], uniforms))
+            if cause is not None:
+                replaced[cause] += 1
+        uids = self.index.uids(used)
+        return RawBatch(images=images, captions=captions, uids=uids, replaced=replaced)
+
+
+class StageClock:
+    """CPU-seconds of this thread by stage, for one batch."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._since = time.thread_time()
+
+    def stop(self, stage: str) -> None:
+        """Count the time since the last stop as this stage's."""
+        now = time.thread_time()
+        self.seconds[stage] += now - self._since  # pyright: ignore[reportArgumentType]
+        self._since = now
+
+
+@dataclass(frozen=True, eq=False)
+class _BatchOrder:
+    """Which samples a part of a batch takes, and the numbers that decide how they look."""
+
+    ahead: ReadAhead
+    positions: np.ndarray
+    numbers: np.ndarray
+    windows: np.ndarray
+    uniforms: np.ndarray
+
+    def samples(self) -> Iterator[tuple]:
+        """Number, window, position and uniforms of each sample."""
+        return zip(
+            self.numbers.tolist(),
+            map(self.ahead.span, self.windows.tolist()),
+            self.positions.tolist(),
+            self.uniforms.tolist(),
+            strict=True,
         )
 
-    def _note_bad(self, number: int, cause: str, bad: Counter[int]) -> None:
-        shard = int(self.index.shard[number])
-        if not bad[shard]:
-            logger.warning("replacing samples shard=%s cause=%s", self._path(number), cause)
-        bad[shard] += 1
 
-    def _check_share(self, read: int, bad: Counter[int]) -> None:
-        if read >= MIN_SAMPLES_FOR_SHARE and bad.total() > MAX_REPLACED_SHARE * read:
-            shard, count = bad.most_common(1)[0]
-            raise DiagonalError(
-                f"{bad.total()} of {read} samples cannot be used, {count} of them in "
-                f"{self.index.shard_paths[shard]}; check or rebuild the shards"
-            )
-
-    def _path(self, number: int) -> str:
-        return self.index.shard_paths[self.index.shard[number]]
+def chosen(captions: list[str], uniforms: list[float]) -> str:
+    """The caption that a sample has this time."""
+    return captions[int(uniforms[CAPTION] * len(captions))]
 
 
-def replacements_for(number: int, size: int, rng: np.random.Generator) -> Iterator[int]:
-    """A sample's number, those next to it, then any at random, without end.
-
-    The neighbours of one bad sample are good; those in a lost shard are not, so that the place is
-    left soon. It depends on the generator's state only, hence on (seed, position).
-    """
-    for step in range(NEIGHBOURS):
-        yield (number + step) % size
-    while True:
-        yield int(rng.integers(size))
+def empty_shared(count: int, size: int) -> Tensor:
+    """Room for B×H×W×C pixels; in a worker process, where the training process can read it."""
+    shape = (count, size, size, 3)
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    # As torch's default_collate does it: otherwise the batch is copied once more when it is sent.
+    storage = torch.UntypedStorage._new_shared(count * size * size * 3)
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
-def read_pair(reader: RangeReader, index: SampleIndex, number: int) -> tuple[bytes, str]:
-    """The encoded image and the caption of a kept sample.
-
-    Raises:
-        BadSampleError: with the cause.
-    """
-    length = int(index.length[number])
-    try:
-        content = reader.read(int(index.shard[number]), int(index.offset[number]), length)
-    except OSError as error:
-        raise BadSampleError("read_failed") from error
-    if len(content) < length:
-        raise BadSampleError("read_failed")
-    image, members = image_and_members(content)
-    if "txt" not in members:
-        raise BadSampleError("caption_missing")
-    return image, members["txt"].decode("utf-8", "replace")
+def worker_lanes(lanes: range) -> range:
+    """Those of a rank's lanes that this process reads."""
+    worker = get_worker_info()
+    if worker is None:
+        return lanes
+    own = lanes_of(len(lanes), part=worker.id, parts=worker.num_workers)
+    return lanes[own.start : own.stop]
 
 
-def batches(stream: SampleStream) -> Generator[Batch, None, None]:
-    """This rank's batches in order, decoded by `config.num_workers` processes; close it."""
-    workers = stream.config.num_workers
-    if workers == 0:
-        yield from stream
-        return
-    lanes_of(len(stream.lanes), part=0, parts=workers)
-    loader = DataLoader(
-        stream,
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=stream.config.prefetch,
-        worker_init_fn=_start_worker,
-    )
-    # Iterable data sets are drawn from the workers in turn, so a batch is `workers` parts.
-    parts = iter(loader)
-    for _ in range(stream.first_batch, stream.last_batch):
-        yield concatenate([next(parts) for _ in range(workers)])
-
-
-def concatenate(parts: list[Batch]) -> Batch:
-    """One batch out of parts with consecutive lanes."""
-    return Batch(
-        images_BCHW=torch.cat([part.images_BCHW for part in parts]),
-        tokens_BT=torch.cat([part.tokens_BT for part in parts]),
-        uids=[uid for part in parts for uid in part.uids],
-        noise_BK=torch.cat([part.noise_BK for part in parts]),
-        replaced=sum((part.replaced for part in parts), Counter()),
-    )
-
-
-def slice_of(span: range) -> slice:
-    """The slice that takes the items numbered by `span`."""
-    return slice(span.start, span.stop)
-
-
-def _start_worker(worker: int) -> None:
-    """Leave signals to the training process, which ends its workers after it has saved."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
+def _pair(content: bytes, captions: list[str]) -> tuple[bytes, list[str]]:
+    return content, captions

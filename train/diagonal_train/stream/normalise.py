@@ -1,0 +1,29 @@
+"""From uint8 pixels to what an image encoder takes."""
+
+import torch
+from torch import Tensor
+
+# Statistics of the CLIP paper's training images (openai/CLIP, clip.py); open_clip uses them too.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def normalised(
+    images: Tensor,
+    *,
+    mean: tuple[float, float, float] = CLIP_MEAN,
+    std: tuple[float, float, float] = CLIP_STD,
+) -> Tensor:
+    """B×C×H×W uint8 as float32 of 1, less the mean, over the deviation; colours innermost."""
+    return normalise(images.float().div_(255), mean=mean, std=std)
+
+
+def normalise(
+    pixels_BCHW: Tensor, *, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Tensor:
+    """Subtract the mean and divide by the deviation, per colour."""
+    mean_C11 = torch.tensor(mean, device=pixels_BCHW.device)[:, None, None]
+    std_C11 = torch.tensor(std, device=pixels_BCHW.device)[:, None, None]
+    normalised_BCHW = (pixels_BCHW - mean_C11) / std_C11
+    # Convolutions are faster with the colours innermost, on CPU and CUDA.
+    return normalised_BCHW.contiguous(memory_format=torch.channels_last)
