@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -101,7 +102,7 @@ def test_a_bad_sample_is_replaced_by_the_next_and_counted(
     tiny: Build, own_dataset: Path, uids: list[str], place: int, content: bytes, cause: str
 ) -> None:
     index = open_index(str(own_dataset), None)
-    with Path(index.shard_paths[0]).open("r+b") as file:
+    with Path(index.shards[0].path).open("r+b") as file:
         file.seek(int(index.offset[10]) + place)
         file.write(content)
     config = whole_passes(tiny, own_dataset)
@@ -113,7 +114,7 @@ def test_a_bad_sample_is_replaced_by_the_next_and_counted(
 
 def test_a_short_shard_is_replaced_and_counted(tiny: Build, own_dataset: Path) -> None:
     index = open_index(str(own_dataset), None)
-    with Path(index.shard_paths[2]).open("r+b") as file:
+    with Path(index.shards[2].path).open("r+b") as file:
         file.truncate(int(index.offset[-2]) + 100)
     config = whole_passes(tiny, own_dataset)
     assert next(read(config)).replaced == {"read_failed": 2}
@@ -139,7 +140,7 @@ def test_a_lost_shard_is_replaced_from_all_the_others(
     assert_same(first, again)
     assert first.replaced == {"read_failed": 38}
     index = open_index(str(own_dataset), None)
-    good = {index.uid(n) for n in range(len(index)) if index.shard[n] != 1}
+    good = set(index.uids(np.flatnonzero(index.shard != 1)))
     assert set(first.uids) == good
     assert "00000001.tar cause=read_failed" in caplog.text
     assert caplog.text.count("replacing samples") == 2

@@ -16,12 +16,12 @@ def index_of(shards: list[int]) -> SampleIndex:
     """An index of shards with so many kept samples."""
     total = sum(shards)
     return SampleIndex(
-        shard_paths=[],
+        shards=[],
         shard=np.repeat(np.arange(len(shards), dtype=np.int32), shards),
         repetition=np.zeros(total, np.int32),
         offset=np.zeros(total, np.int64),
         length=np.zeros(total, np.int64),
-        uid_halves=np.zeros((total, 2), np.uint64),
+        source_ends=np.array([total]),
         digest="",
     )
 

@@ -88,7 +88,7 @@ class SampleStream(IterableDataset[Batch]):
         lanes = self.lanes
         if worker is not None:
             lanes = lanes[slice_of(lanes_of(len(lanes), part=worker.id, parts=worker.num_workers))]
-        reader = RangeReader(self.index.shard_paths)
+        reader = RangeReader([shard.path for shard in self.index.shards])
         read, bad = 0, Counter[int]()
         for batch_index in range(self.first_batch, self.last_batch):
             part = self.read_part(reader, batch_index, lanes, bad)
@@ -103,7 +103,7 @@ class SampleStream(IterableDataset[Batch]):
         positions = positions_for_batch(self.plan, batch_index, lanes)
         numbers = samples_at(self.plan, positions)
         replaced: Counter[str] = Counter()
-        images, captions, uids, noise = [], [], [], []
+        images, captions, used_numbers, noise = [], [], [], []
         for position, number in zip(positions.tolist(), numbers.tolist(), strict=True):
             rng = generator_for(self.plan.seed, SAMPLE_KEY, position)
             noise.append(rng.random(NOISE_WIDTH, np.float32))
@@ -113,12 +113,12 @@ class SampleStream(IterableDataset[Batch]):
                 self._note_bad(number, cause, bad)
             images.append(pixels)
             captions.append(caption)
-            uids.append(self.index.uid(used))
+            used_numbers.append(used)
         images_BHWC = torch.from_numpy(np.stack(images))
         return Batch(
             images_BCHW=images_BHWC.permute(0, 3, 1, 2).contiguous(),
             tokens_BT=self.tokenizer(captions),
-            uids=uids,
+            uids=self.index.uids(np.array(used_numbers)),
             noise_BK=torch.from_numpy(np.stack(noise)),
             replaced=replaced,
         )
@@ -145,9 +145,10 @@ class SampleStream(IterableDataset[Batch]):
                 causes.append("decode_failed")
             else:
                 return pixels, caption, used, causes[0] if causes else None
+        uid = self.index.uids(np.array([number]))[0]
         raise DiagonalError(
-            f"{MAX_REPLACEMENTS} samples in a row cannot be used, from uid "
-            f"{self.index.uid(number)} in {self._path(number)} on: {dict(Counter(causes))}; "
+            f"{MAX_REPLACEMENTS} samples in a row cannot be used, from uid {uid} in "
+            f"{self._path(number)} on: {dict(Counter(causes))}; "
             "check or rebuild the shards"
         )
 
@@ -162,11 +163,11 @@ class SampleStream(IterableDataset[Batch]):
             shard, count = bad.most_common(1)[0]
             raise DiagonalError(
                 f"{bad.total()} of {read} samples cannot be used, {count} of them in "
-                f"{self.index.shard_paths[shard]}; check or rebuild the shards"
+                f"{self.index.shards[shard].path}; check or rebuild the shards"
             )
 
     def _path(self, number: int) -> str:
-        return self.index.shard_paths[self.index.shard[number]]
+        return self.index.shards[self.index.shard[number]].path
 
 
 def replacements_for(number: int, size: int, rng: np.random.Generator) -> Iterator[int]:
