@@ -1,120 +1,154 @@
 """Which samples a run may see, and where their bytes lie.
 
-    manifest.json ─► row tables ─► minus tombstones ─► times the keep list ─► SampleIndex
+    dataset folder ─► its row tables (dataset_index.py) ─┐
+    foreign tars ─► their headers (tar_index.py) ────────┴► a file in the cache (index_cache.py)
+    sources joined by "::" ─► SampleIndex, source after source
 
-The kept samples stand in the order (repetition, shard, offset): a uid that a keep list names k
-times stands once in each of the first k repetitions, so that its copies are far apart.
+The kept samples of a source stand in the order (repetition, shard, offset): a uid that a keep list
+names k times stands once in each of the first k repetitions, so that its copies are far apart.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from diagonal_data.filters.keep_list import halves_of, pack_uids, read_keep_list, times_listed
-from diagonal_data.manifest import read_manifest, shards_folder
-from diagonal_data.rows import TAKEDOWN_COLUMNS, read_rows, taken_down
-from diagonal_infra import storage
+from diagonal_data.uid_set import HEX_DIGITS, UID_BYTES
 from diagonal_infra.errors import UserError
+from diagonal_train.stream.dataset_index import open_dataset
+from diagonal_train.stream.index_cache import COLUMNS, IndexTable, ShardFile
+from diagonal_train.stream.tar_index import names_tars, open_tars
 
-COLUMNS = ["uid", "status", "tar_offset", "tar_bytes"]
+SEPARATOR = "::"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampleIndex:
-    """Columns of the kept samples, about 40 bytes each; `digest` names their content."""
+    """Columns of the kept samples, about 40 bytes each; `digest` names their content.
 
-    shard_paths: list[str]
+    The columns of a single source are views of the cache's file, which every process of a node
+    shares; those of several sources are joined in memory, but for the uids.
+    """
+
+    shards: list[ShardFile]
     shard: np.ndarray
-    """Number of the sample's shard in `shard_paths`, int32."""
+    """Number of the sample's shard in `shards`, int32."""
     repetition: np.ndarray
     """0 for a sample's first place in a pass, 1 for its second, …; int32."""
     offset: np.ndarray
     """First byte of the sample's members in its tar, int64."""
     length: np.ndarray
     """Bytes of the members, int64."""
-    uid_halves: np.ndarray
-    """The uid as two uint64, upper half first; N×2."""
+    source_ends: np.ndarray
+    """The number after each source's last sample, int64."""
     digest: str
+    uid_columns: tuple[pa.Array, ...] = ()
+    """The uids of each source: binary(16), or texts."""
 
     def __len__(self) -> int:
         return len(self.shard)
 
-    def uid(self, number: int) -> str:
-        """The sample's uid as 32 hex digits."""
-        upper, lower = self.uid_halves[number]
-        return f"{int(upper):016x}{int(lower):016x}"
+    def uids(self, numbers: np.ndarray) -> list[str]:
+        """The samples' uids: 32 hex digits in a dataset folder, the key in foreign tars."""
+        if len(self.uid_columns) == 1:
+            return _uid_texts(self.uid_columns[0], numbers)
+        found = np.empty(len(numbers), object)
+        sources = np.searchsorted(self.source_ends, numbers, "right")
+        for source in np.unique(sources):
+            inside = sources == source
+            begin = self.source_ends[source - 1] if source else 0
+            found[inside] = _uid_texts(self.uid_columns[source], numbers[inside] - begin)
+        return found.tolist()
 
 
-def open_index(dataset: str, filter: str | None) -> SampleIndex:  # noqa: A002  # the flag's name
-    """Read which samples of a dataset are kept.
+def open_index(
+    data: str,
+    filter: str | None,  # noqa: A002  # the flag's name
+    *,
+    cache: str | None = None,
+    captions: Sequence[str] = ("txt",),
+) -> SampleIndex:
+    """Read which samples are kept, from the cache if they were asked for before.
 
     Args:
-        dataset: the dataset folder.
-        filter: name of a keep list under DATASET/filters; None keeps every sample.
+        data: a dataset folder, or a pattern of foreign tars, or several of these joined by `::`.
+        filter: name of a keep list under DATASET/filters; None keeps every sample. Either one for
+            all dataset folders or one per source, joined by `::`, where `None` means none.
+        cache: folder of the index files; None is `$XDG_CACHE_HOME/diagonal/index`.
+        captions: extensions of the members that can be a sample's caption, in foreign tars.
 
     Raises:
-        UserError: no dataset, no shard or no such keep list at that path, or nothing is kept.
+        UserError: no dataset, no shard, no such keep list, or nothing is kept.
     """
-    rows = read_rows(dataset, _columns_for(dataset))
-    rows = rows.filter(pc.field("status") == "success")
-    uids = pack_uids(rows["uid"].to_pylist())
-    times = np.ones(len(uids), np.int64)
-    if filter is not None:
-        times = times_listed(uids, read_keep_list(dataset, filter))
-    times[taken_down(dataset, rows)] = 0
-    chosen, repetition = repeat_rows(times)
-    if not len(chosen):
+    sources = data.split(SEPARATOR)
+    tables = [
+        open_tars(source, captions, cache=cache)
+        if names_tars(source)
+        else open_dataset(source, name, cache=cache)
+        for source, name in zip(sources, filters_for(sources, filter), strict=True)
+    ]
+    return _joined(tables)
+
+
+def filters_for(sources: Sequence[str], filter: str | None) -> list[str | None]:  # noqa: A002
+    """The keep list of each source.
+
+    Raises:
+        UserError: a keep list for foreign tars, or another number of names than of sources.
+    """
+    are_tars = [names_tars(source) for source in sources]
+    names = [None if name == "None" else name for name in (filter or "None").split(SEPARATOR)]
+    if len(names) == 1 and not all(are_tars):
+        names = [None if tars else names[0] for tars in are_tars]
+    names *= len(sources) if len(names) == 1 else 1
+    if len(names) != len(sources):
         raise UserError(
-            f"nothing to train on: dataset {dataset!r} has {len(times)} samples and filter "
-            f"{filter!r} with the tombstones keeps none; make the filter again or set --filter None"
+            f"{len(names)} filters for {len(sources)} sources in {filter!r}; give one for all "
+            f"dataset folders, or one per source joined by '{SEPARATOR}', 'None' for none"
         )
-    names, shard = _shards_of(rows)
-    uid_halves = halves_of(uids)[chosen]
+    for source, name, tars in zip(sources, names, are_tars, strict=True):
+        if tars and name is not None:
+            raise UserError(
+                f"filter {name!r} needs a dataset folder, and {source!r} names tars; "
+                "set --filter None or give the dataset's folder"
+            )
+    return names
+
+
+def _joined(tables: list[IndexTable]) -> SampleIndex:
+    """Source after source; the columns of a single one are not copied."""
+    shard_counts = np.cumsum([0, *(len(table.shards) for table in tables)])
+    shard, repetition, offset, length = (
+        [table.columns[name].to_numpy() for table in tables] for name in COLUMNS[:4]
+    )
+    if len(tables) > 1:
+        shard = [part + np.int32(first) for part, first in zip(shard, shard_counts, strict=False)]
+    digests = [table.digest for table in tables]
     return SampleIndex(
-        shard_paths=[storage.join(shards_folder(dataset), f"{name}.tar") for name in names],
-        shard=shard[chosen],
-        repetition=repetition,
-        offset=_numbers(rows, "tar_offset")[chosen],
-        length=_numbers(rows, "tar_bytes")[chosen],
-        uid_halves=uid_halves,
-        digest=_digest(dataset, uid_halves),
+        shards=[shard for table in tables for shard in table.shards],
+        shard=_concatenated(shard),
+        repetition=_concatenated(repetition),
+        offset=_concatenated(offset),
+        length=_concatenated(length),
+        source_ends=np.cumsum([table.columns.num_rows for table in tables], dtype=np.int64),
+        digest=digests[0] if len(tables) == 1 else _sha256("\n".join(digests).encode()),
+        uid_columns=tuple(table.columns["uid"] for table in tables),
     )
 
 
-def _columns_for(dataset: str) -> list[str]:
-    """Tombstones ask for URLs and hashes; without any these would only fill the memory."""
-    has_tombstones = storage.exists(storage.join(dataset, "tombstones.parquet"))
-    return list(dict.fromkeys([*COLUMNS, *(TAKEDOWN_COLUMNS if has_tombstones else ())]))
+def _concatenated(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def repeat_rows(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers and repetition numbers: every row with times > k stands in repetition k."""
-    most = int(times.max(initial=0))
-    passes = [np.flatnonzero(times > k) for k in range(most)]
-    if not passes:
-        return np.empty(0, np.int64), np.empty(0, np.int32)
-    repetition = np.repeat(np.arange(most, dtype=np.int32), [len(rows) for rows in passes])
-    return np.concatenate(passes), repetition
+def _uid_texts(column: pa.Array, numbers: np.ndarray) -> list[str]:
+    if not pa.types.is_fixed_size_binary(column.type):
+        return column.take(pa.array(numbers)).to_pylist()
+    values = np.frombuffer(column.buffers()[1], f"V{UID_BYTES}")
+    digits = values[numbers].tobytes().hex()
+    return [digits[i : i + HEX_DIGITS] for i in range(0, len(digits), HEX_DIGITS)]
 
 
-def _shards_of(rows: pa.Table) -> tuple[list[str], np.ndarray]:
-    """The shards' names, and the number of each row's shard among them."""
-    encoded = rows["shard"].combine_chunks()
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int32)
-
-
-def _numbers(rows: pa.Table, column: str) -> np.ndarray:
-    if rows[column].null_count:
-        raise UserError(f"the row tables lack {column} of some samples; build the dataset again")
-    return rows[column].to_numpy().astype(np.int64)
-
-
-def _digest(dataset: str, uid_halves: np.ndarray) -> str:
-    """SHA-256 over the kept uids in order and the hashes of all shards."""
-    content = hashlib.sha256(np.ascontiguousarray(uid_halves).tobytes())
-    for shard in read_manifest(dataset)["shards"]:
-        content.update(f"{shard['name']}:{shard['sha256']}\n".encode())
-    return content.hexdigest()
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

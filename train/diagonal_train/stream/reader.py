@@ -7,9 +7,8 @@ from typing import Any
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from diagonal_data.tar import parse_sample
+from diagonal_data.tar import IMAGE_EXTENSIONS, parse_sample
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 MAX_OPEN_FILES = 64
 
 
