@@ -19,6 +19,16 @@ from diagonal_data.rows import TAKEDOWN_COLUMNS, read_rows, taken_down
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
+
+@dataclass(frozen=True, kw_only=True)
+class ShardFile:
+    """A tar of samples, as it was when it was indexed."""
+
+    path: str
+    size: int | None
+    mark: str
+
+
 COLUMNS = ["uid", "status", "tar_offset", "tar_bytes"]
 
 

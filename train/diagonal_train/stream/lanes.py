@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import NOISE_WIDTH
 from diagonal_train.config import StreamConfig
-from diagonal_train.stream.index import SampleIndex
+from diagonal_train.stream.config import LoaderConfig
+from diagonal_train.stream.index import SampleIndex, ShardFile
 from diagonal_train.stream.order import (
     SAMPLE_KEY,
     OrderPlan,
@@ -34,7 +35,7 @@ from diagonal_train.stream.order import (
     positions_for_batch,
     samples_at,
 )
-from diagonal_train.stream.reader import BadSampleError, RangeReader, image_and_members
+from diagonal_train.stream.reader import BadSampleError, ShardReader, image_and_members
 from diagonal_train.stream.tokenize import Tokenizer
 from diagonal_train.stream.transforms import DecodeError, random_crop
 
@@ -88,7 +89,8 @@ class SampleStream(IterableDataset[Batch]):
         lanes = self.lanes
         if worker is not None:
             lanes = lanes[slice_of(lanes_of(len(lanes), part=worker.id, parts=worker.num_workers))]
-        reader = RangeReader(self.index.shard_paths)
+        shards = [ShardFile(path=path, size=None, mark="") for path in self.index.shard_paths]
+        reader = ShardReader(shards, LoaderConfig())
         read, bad = 0, Counter[int]()
         for batch_index in range(self.first_batch, self.last_batch):
             part = self.read_part(reader, batch_index, lanes, bad)
@@ -97,7 +99,7 @@ class SampleStream(IterableDataset[Batch]):
             yield part
 
     def read_part(
-        self, reader: RangeReader, batch_index: int, lanes: range, bad: Counter[int]
+        self, reader: ShardReader, batch_index: int, lanes: range, bad: Counter[int]
     ) -> Batch:
         """The samples that `lanes` give to a batch; replaced ones are counted in `bad` by shard."""
         positions = positions_for_batch(self.plan, batch_index, lanes)
@@ -124,7 +126,7 @@ class SampleStream(IterableDataset[Batch]):
         )
 
     def _read_sample(
-        self, reader: RangeReader, number: int, rng: np.random.Generator
+        self, reader: ShardReader, number: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, str, int, str | None]:
         """Pixels, caption and number of a sample, or of one in its place and the cause why."""
         causes: list[str] = []
@@ -181,19 +183,14 @@ def replacements_for(number: int, size: int, rng: np.random.Generator) -> Iterat
         yield int(rng.integers(size))
 
 
-def read_pair(reader: RangeReader, index: SampleIndex, number: int) -> tuple[bytes, str]:
+def read_pair(reader: ShardReader, index: SampleIndex, number: int) -> tuple[bytes, str]:
     """The encoded image and the caption of a kept sample.
 
     Raises:
         BadSampleError: with the cause.
     """
     length = int(index.length[number])
-    try:
-        content = reader.read(int(index.shard[number]), int(index.offset[number]), length)
-    except OSError as error:
-        raise BadSampleError("read_failed") from error
-    if len(content) < length:
-        raise BadSampleError("read_failed")
+    content = reader.read_alone(int(index.shard[number]), int(index.offset[number]), length)
     image, members = image_and_members(content)
     if "txt" not in members:
         raise BadSampleError("caption_missing")
