@@ -14,8 +14,6 @@ from diagonal_train.stream.order import (
     uniforms_at,
 )
 
-NO_UIDS = {}
-
 
 def index_of(shards: list[int], *, sources: list[int] | None = None) -> SampleIndex:
     """An index of shards with so many kept samples; `sources` has the shards of each source."""
@@ -29,7 +27,6 @@ def index_of(shards: list[int], *, sources: list[int] | None = None) -> SampleIn
         length=np.zeros(total, np.int64),
         source_ends=ends,
         digest="",
-        **NO_UIDS,
     )
 
 
