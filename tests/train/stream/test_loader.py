@@ -158,7 +158,9 @@ def test_samples_seen_that_are_no_whole_batches_are_refused(config: Config) -> N
 
 
 def test_more_readers_than_lanes_are_refused_with_what_fits(config: Config) -> None:
-    with pytest.raises(UserError, match=r"24 decoding .* lanes 16; use 16 of them, or --lanes 24"):
+    with pytest.raises(
+        UserError, match=r"24 decoding processes .* --lanes 16; use 16 of them, or --lanes 24"
+    ):
         dataloader(config(), world_size=3, num_workers=8)
 
 

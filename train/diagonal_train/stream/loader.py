@@ -6,6 +6,7 @@ dataloader(config, …)   a rank's whole batches, decoded by processes, with a s
 
 import hashlib
 import signal
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -199,16 +200,19 @@ def read_batches(stream: LaneStream, num_workers: int) -> Generator[Batch, None,
     if num_workers == 0:
         yield from stream.batches(stream.lanes)
         return
-    loader = DataLoader(
-        stream,
-        batch_size=None,
-        num_workers=num_workers,
-        prefetch_factor=stream.config.prefetch,
-        worker_init_fn=_start_worker,
-        timeout=stream.config.deadline_seconds + GRACE_SECONDS,
-    )
-    # Iterable data sets are drawn from the workers in turn, so a batch is `num_workers` parts.
-    parts = iter(loader)
+    with warnings.catch_warnings():
+        # More processes than cores are the user's choice, and right where they wait for storage.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader = DataLoader(
+            stream,
+            batch_size=None,
+            num_workers=num_workers,
+            prefetch_factor=stream.config.prefetch,
+            worker_init_fn=_start_worker,
+            timeout=stream.config.deadline_seconds + GRACE_SECONDS,
+        )
+        # Iterable data sets are drawn from the workers in turn: a batch is `num_workers` parts.
+        parts = iter(loader)
     batch_index = stream.first_batch
     while stream.last_batch is None or batch_index < stream.last_batch:
         yield concatenate([_next_part(parts, batch_index, w) for w in range(num_workers)])
