@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import NOISE_WIDTH
 from diagonal_train.config import StreamConfig
+from diagonal_train.stream.config import LoaderConfig
 from diagonal_train.stream.index import SampleIndex
 from diagonal_train.stream.order import (
     SAMPLE_KEY,
@@ -35,8 +36,8 @@ from diagonal_train.stream.order import (
     samples_at,
 )
 from diagonal_train.stream.reader import BadSampleError, RangeReader, image_and_members
-from diagonal_train.stream.tokenize import Tokenizer
-from diagonal_train.stream.transforms import DecodeError, random_crop
+from diagonal_train.stream.tokenize import ClipTokenizer, Tokenizer
+from diagonal_train.stream.transforms import CROP_UNIFORMS, DecodeError, train_pixels
 
 CAUSES = ("read_failed", "tar_broken", "image_missing", "caption_missing", "decode_failed")
 """Why a sample is replaced: a closed set, counted in the metrics."""
@@ -76,7 +77,7 @@ class SampleStream(IterableDataset[Batch]):
 
     index: SampleIndex
     plan: OrderPlan
-    tokenizer: Tokenizer
+    tokenizer: ClipTokenizer | Tokenizer
     config: StreamConfig
     image_size: int
     lanes: range
@@ -128,17 +129,13 @@ class SampleStream(IterableDataset[Batch]):
     ) -> tuple[np.ndarray, str, int, str | None]:
         """Pixels, caption and number of a sample, or of one in its place and the cause why."""
         causes: list[str] = []
+        config = LoaderConfig(crop_scale=self.config.crop_scale, crop_ratio=self.config.crop_ratio)
         candidates = replacements_for(number, len(self.index), rng)
         for used in itertools.islice(candidates, MAX_REPLACEMENTS):
             try:
                 image, caption = read_pair(reader, self.index, used)
-                pixels = random_crop(
-                    image,
-                    self.image_size,
-                    rng,
-                    scale=self.config.crop_scale,
-                    ratio=self.config.crop_ratio,
-                )
+                pixels = np.empty((self.image_size, self.image_size, 3), np.uint8)
+                train_pixels(image, pixels, rng.random(CROP_UNIFORMS).tolist(), config)
             except BadSampleError as error:
                 causes.append(error.args[0])
             except DecodeError:
