@@ -20,7 +20,7 @@ from diagonal_infra.errors import UserError
 from diagonal_train import checkpoint, image_encoder
 from diagonal_train.config import ModelConfig
 from diagonal_train.start import read_run_config
-from diagonal_train.stream.tokenize import Tokenizer
+from diagonal_train.stream.tokenize import ClipTokenizer, Tokenizer
 
 VOCABULARY_SIZE = 49_408
 """CLIP's lower-cased byte pairs with start and end."""
@@ -59,7 +59,7 @@ class LoadedModel:
 
     model: DualEncoder
     """In evaluation mode."""
-    tokenizer: Tokenizer
+    tokenizer: ClipTokenizer | Tokenizer
     config: ModelConfig
     step: int
     """Optimizer steps behind these weights; 0 for the initial ones."""
@@ -107,12 +107,13 @@ def build_model(config: ModelConfig) -> DualEncoder:
     return DualEncoder(clip).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub lacks the overload
 
 
-def build_tokenizer(config: ModelConfig) -> Tokenizer:
+def build_tokenizer(config: ModelConfig) -> ClipTokenizer | Tokenizer:
     """The model's tokenizer: token ids are those of open_clip."""
     length = config.text.context_length
     if config.name is None:
-        return Tokenizer(open_clip.SimpleTokenizer(context_length=length), length)
-    return Tokenizer(open_clip.get_tokenizer(config.name, context_length=length), length)
+        return ClipTokenizer(length)
+    encoder: Any = open_clip.get_tokenizer(config.name, context_length=length)
+    return ClipTokenizer(length) if _is_plain(encoder) else Tokenizer(encoder, length)
 
 
 def load_model(
@@ -166,6 +167,15 @@ def built_in_settings(name: str) -> dict[str, Any]:
     if settings is None:
         raise UserError(f"open_clip has no model {name!r}; see open_clip.list_models()")
     return settings
+
+
+def _is_plain(encoder: Any) -> bool:
+    """Whether it tokenizes as CLIP did: its vocabulary, lower case, cut at the end."""
+    plain = open_clip.SimpleTokenizer()
+    return type(encoder) is type(plain) and all(
+        getattr(encoder, name) == getattr(plain, name)
+        for name in ("encoder", "bpe_ranks", "clean_fn", "reduction_fn")
+    )
 
 
 def _check_image_size(config: ModelConfig) -> None:
