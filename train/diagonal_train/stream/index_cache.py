@@ -33,6 +33,8 @@ from diagonal_infra.errors import StorageError
 FORMAT_VERSION = 1
 """Part of every key: raise it when the columns or what they hold change."""
 COLUMNS = ("shard", "repetition", "offset", "length", "uid")
+NUMBER_TYPES = [pa.int32(), pa.int32(), pa.int64(), pa.int64()]
+UID_TYPES = [pa.binary(16), pa.large_string()]
 CONTENT, CHECKSUM = b"diagonal.index", b"diagonal.crc32"
 LOCK_SECONDS = 3600.0
 """Longest wait for another process; then this one builds an index of its own."""
@@ -134,7 +136,7 @@ def _read(path: Path) -> IndexTable | None:
         return _parsed(content)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         logger.warning("building a damaged index again path=%s error=%s", path, error)
         return None
 
@@ -143,6 +145,7 @@ def _parsed(content: mmap.mmap) -> IndexTable:
     """Raises any of the errors that `_read` catches if the content is damaged."""
     batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
     metadata = batch.schema.metadata
+    _check_columns(batch)
     if int(metadata[CHECKSUM]) != _checksum(metadata[CONTENT], batch):
         raise ValueError("its checksum is another")
     # The check has touched every page; those that nobody asks for need not count as memory.
@@ -154,7 +157,7 @@ def _parsed(content: mmap.mmap) -> IndexTable:
 
 def _write(path: Path, table: IndexTable) -> None:
     """The file appears whole or not at all."""
-    assert tuple(table.columns.schema.names) == COLUMNS, table.columns.schema
+    _check_columns(table.columns)
     shards = [astuple(shard) for shard in table.shards]
     record = json.dumps({"shards": shards, "digest": table.digest}).encode()
     checksum = str(_checksum(record, table.columns)).encode()
@@ -166,11 +169,20 @@ def _write(path: Path, table: IndexTable) -> None:
         writer.write_batch(batch)
 
 
+def _check_columns(batch: pa.RecordBatch) -> None:
+    """Raises ValueError for what no index has; `value_buffers` relies on it."""
+    *numbers, uid = batch.schema.types
+    if tuple(batch.schema.names) != COLUMNS or numbers != NUMBER_TYPES or uid not in UID_TYPES:
+        raise ValueError(f"its columns are {batch.schema.names} {batch.schema.types}")
+    if any(column.null_count for column in batch.columns):
+        raise ValueError("it has nulls")
+
+
 def _checksum(record: bytes, batch: pa.RecordBatch) -> int:
     """CRC-32 of the record and of all values; about a gigabyte a second."""
-    checksum = zlib.crc32(str(batch.schema.names).encode(), zlib.crc32(record))
-    for name in batch.schema.names:
-        for part in value_buffers(batch[name]):
+    checksum = zlib.crc32(str(batch.schema.types[-1]).encode(), zlib.crc32(record))
+    for column in batch.columns:
+        for part in value_buffers(column):
             checksum = zlib.crc32(part, checksum)
     return checksum
 
