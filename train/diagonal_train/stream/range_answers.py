@@ -44,8 +44,8 @@ class UnfitAnswerError(Exception):
     """An answer that is no part of the file, and will not be when asked again."""
 
 
-class ShortFileError(Exception):
-    """The file ends before the range begins."""
+class ShortFileError(OSError):
+    """The file ends before the range does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ class RangedGets:
 
         Raises:
             FileNotFoundError, PermissionError: the shard is gone or refused.
-            OSError: the shard ends before the range, and no index says that it did not.
+            ShortFileError: it ends before the range does, as far as the index knows.
             ShardChangedError: it is not the file that was indexed.
             UserError: the server gives no ranges.
             StorageError: it did not answer in time.
@@ -107,7 +107,7 @@ class RangedGets:
             try:
                 self._request(number, progress, min(end, position + MAX_REQUEST), deadline)
                 last = None
-            except (FileNotFoundError, PermissionError):
+            except (FileNotFoundError, PermissionError, ShortFileError):
                 raise
             except (*raised_errors(), BusyError) as error:
                 last = error
@@ -142,8 +142,10 @@ class RangedGets:
         filesystem = self._filesystem(path)
         begin, left = progress.position, deadline - time.monotonic()
         if isinstance(filesystem, AsyncFileSystem):
+            loop = filesystem.loop
+            assert loop is not None, "asked for without asynchronous=True"
             request = self._receive(filesystem, number, progress, end)
-            _result(asyncio.run_coroutine_threadsafe(request, filesystem.loop), left)
+            _result(asyncio.run_coroutine_threadsafe(request, loop), left)
             return
         inner = filesystem._strip_protocol(path)
         future = _in_thread(lambda: filesystem.cat_file(inner, start=begin, end=end))
@@ -180,7 +182,7 @@ class RangedGets:
         what = f"it ends before byte {end}" if size is None else f"{size} bytes, {end} expected"
         if shard.size is not None and shard.size >= end:
             return ShardChangedError(shard.path, what)
-        return FileNotFoundError(f"{shard.path}: {what}")
+        return ShortFileError(f"{shard.path}: {what}")
 
     def _filesystem(self, path: str) -> Any:
         protocol = path.partition("://")[0]
@@ -215,6 +217,8 @@ def _result(future: concurrent.futures.Future[Any], seconds: float) -> Any:
 def _in_thread(call: Callable[[], bytes]) -> concurrent.futures.Future[bytes]:
     """A call that may block for ever, in a thread that does not keep the process alive."""
     future: concurrent.futures.Future[bytes] = concurrent.futures.Future()
+    # A running future cannot be cancelled, so that a late result has its place.
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
