@@ -13,6 +13,7 @@
 import re
 import socket
 import struct
+import sys
 import threading
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,14 +22,23 @@ from typing import Any
 Step = tuple[Any, ...]
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """Clients that give up are what the tests are about."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class RangedServer:
     """Serves `files` by path; `asked` lists the ranges of all requests."""
 
     def __init__(self) -> None:
         self._over = threading.Event()
         self.reset()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _QuietServer(("127.0.0.1", 0), self._handler())
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 

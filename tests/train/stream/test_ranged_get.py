@@ -104,7 +104,7 @@ def test_a_store_that_is_gone_is_named_at_the_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(404, FileNotFoundError), (403, PermissionError), (400, UserError)],
+    [(404, FileNotFoundError), (403, PermissionError), (400, StorageError)],
 )
 def test_an_answer_for_good_is_not_asked_for_again(
     store: RangedServer, shard: ShardFile, status: int, error: type[Exception]

@@ -324,18 +324,23 @@ def test_memory_does_not_grow_with_what_was_read(store: RangedServer) -> None:
     assert float(done.stdout) < 8, "MB, of 140 that were read"
 
 
-def test_samples_come_from_a_real_object_store(
-    local: ShardFile, make_reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
+@pytest.fixture
+def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An S3 server that checks what it is asked, with a bucket `pictures`."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
     settings = {"endpoint_url": f"http://{host}:{port}", "key": "key", "secret": "secret"}
     monkeypatch.setitem(fsspec.config.conf, "s3", object_store.SETTINGS["s3"] | settings)
+    fsspec.filesystem("s3").mkdir("s3://pictures")
+    yield
+    server.stop()
+
+
+@pytest.mark.usefixtures("moto")
+def test_samples_come_from_a_real_object_store(local: ShardFile, make_reader) -> None:
     filesystem = fsspec.filesystem("s3")
-    filesystem.mkdir("s3://pictures")
-    content = Path(local.path).read_bytes()
-    path = "s3://pictures/0.tar"
+    content, path = Path(local.path).read_bytes(), "s3://pictures/0.tar"
     storage.write_bytes(path, content)
     mark = filesystem.info(path)["ETag"]
     reader = make_reader([ShardFile(path=path, size=len(content), mark=mark)])
@@ -346,4 +351,3 @@ def test_samples_come_from_a_real_object_store(
     filesystem.rm_file(path)
     with pytest.raises(BadSampleError, match="read_failed"):
         reader.read_alone(0, 0, SAMPLE)
-    moto.stop()

@@ -25,6 +25,7 @@ from diagonal_train.stream.range_answers import (
     RangeAnswer,
     ShortFileError,
     UnfitAnswerError,
+    UnwillingError,
     checked,
     filesystem_for,
     opened,
@@ -96,7 +97,7 @@ class RangedGets:
             ShortFileError: it ends before the range does, as far as the index knows.
             ShardChangedError: it is not the file that was indexed.
             UserError: the server gives no ranges.
-            StorageError: it did not answer in time.
+            StorageError: it did not answer in time, or says no.
         """
         deadline = time.monotonic() + self._deadline if deadline is None else deadline
         position, tries, last = begin, 0, None
@@ -125,15 +126,18 @@ class RangedGets:
     def _request(self, number: int, progress: _Progress, end: int, deadline: float) -> None:
         """One request; it raises unless it has brought something."""
         shard, before = self._shards[number], progress.position
+        what = f"cannot read bytes {before}-{end - 1} of {shard.path}"
         try:
             self._send(number, progress, end, deadline)
         except ShortFileError as error:
             raise self._short(shard, end, None) from error
         except UnfitAnswerError as error:
             raise UserError(
-                f"cannot read bytes {before}-{end - 1} of {shard.path}: {error}; copy the shards "
-                "to a local disk or to a server that gives byte ranges"
+                f"{what}: {error}; copy the shards to a local disk or to a server that gives "
+                "byte ranges"
             ) from error
+        except UnwillingError as error:
+            raise StorageError(f"{what}: {error}") from error
         if progress.position == before:
             raise ConnectionError("the answer ended before its first byte")
 
