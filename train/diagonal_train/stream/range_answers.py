@@ -6,8 +6,8 @@ The libraries' own retries are off here, so that times do not multiply: s3fs tri
 top of botocore's five, each with pauses, and forgets what a broken answer had brought.
 
 What the request raises: FileNotFoundError and PermissionError for what is gone or refused,
-BusyError for what to ask again later, UnfitAnswerError for what asking again does not help,
-whatever the libraries raise for the network.
+ShortFileError behind the end, UnfitAnswerError and UnwillingError for what asking again does not
+help, BusyError for what to ask again later, whatever the libraries raise for the network.
 """
 
 import re
@@ -40,12 +40,16 @@ class BusyError(Exception):
         self.after = after
 
 
+class UnwillingError(Exception):
+    """The server says no to the request itself, such as one signed with an old token."""
+
+
 class UnfitAnswerError(Exception):
-    """An answer that is no part of the file, and will not be when asked again."""
+    """An answer that is not the range: the server gives none."""
 
 
-class ShortFileError(Exception):
-    """The file ends before the range begins."""
+class ShortFileError(OSError):
+    """The file ends before the range does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +179,8 @@ def _check_status(status: int, headers: Mapping[str, str], message: str = "") ->
         after = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
         raise BusyError(message, seconds_of(after) or 0.0)
     if status == 200:
-        message = "answered with the whole file instead of the range asked for"
-    raise UnfitAnswerError(message)
+        raise UnfitAnswerError("answered with the whole file instead of the range asked for")
+    raise UnwillingError(message)
 
 
 def _size_said(content_range: str | None, begin: int) -> int | None:

@@ -25,6 +25,7 @@ from diagonal_train.stream.range_answers import (
     RangeAnswer,
     ShortFileError,
     UnfitAnswerError,
+    UnwillingError,
     checked,
     filesystem_for,
     opened,
@@ -93,10 +94,10 @@ class RangedGets:
 
         Raises:
             FileNotFoundError, PermissionError: the shard is gone or refused.
-            OSError: the shard ends before the range, and no index says that it did not.
+            ShortFileError: it ends before the range does, as far as the index knows.
             ShardChangedError: it is not the file that was indexed.
             UserError: the server gives no ranges.
-            StorageError: it did not answer in time.
+            StorageError: it did not answer in time, or says no.
         """
         deadline = time.monotonic() + self._deadline if deadline is None else deadline
         position, tries, last = begin, 0, None
@@ -107,7 +108,7 @@ class RangedGets:
             try:
                 self._request(number, progress, min(end, position + MAX_REQUEST), deadline)
                 last = None
-            except (FileNotFoundError, PermissionError):
+            except (FileNotFoundError, PermissionError, ShortFileError):
                 raise
             except (*raised_errors(), BusyError) as error:
                 last = error
@@ -125,15 +126,18 @@ class RangedGets:
     def _request(self, number: int, progress: _Progress, end: int, deadline: float) -> None:
         """One request; it raises unless it has brought something."""
         shard, before = self._shards[number], progress.position
+        what = f"cannot read bytes {before}-{end - 1} of {shard.path}"
         try:
             self._send(number, progress, end, deadline)
         except ShortFileError as error:
             raise self._short(shard, end, None) from error
         except UnfitAnswerError as error:
             raise UserError(
-                f"cannot read bytes {before}-{end - 1} of {shard.path}: {error}; copy the shards "
-                "to a local disk or to a server that gives byte ranges"
+                f"{what}: {error}; copy the shards to a local disk or to a server that gives "
+                "byte ranges"
             ) from error
+        except UnwillingError as error:
+            raise StorageError(f"{what}: {error}") from error
         if progress.position == before:
             raise ConnectionError("the answer ended before its first byte")
 
@@ -142,8 +146,10 @@ class RangedGets:
         filesystem = self._filesystem(path)
         begin, left = progress.position, deadline - time.monotonic()
         if isinstance(filesystem, AsyncFileSystem):
+            loop = filesystem.loop
+            assert loop is not None, "asked for without asynchronous=True"
             request = self._receive(filesystem, number, progress, end)
-            _result(asyncio.run_coroutine_threadsafe(request, filesystem.loop), left)
+            _result(asyncio.run_coroutine_threadsafe(request, loop), left)
             return
         inner = filesystem._strip_protocol(path)
         future = _in_thread(lambda: filesystem.cat_file(inner, start=begin, end=end))
@@ -180,7 +186,7 @@ class RangedGets:
         what = f"it ends before byte {end}" if size is None else f"{size} bytes, {end} expected"
         if shard.size is not None and shard.size >= end:
             return ShardChangedError(shard.path, what)
-        return FileNotFoundError(f"{shard.path}: {what}")
+        return ShortFileError(f"{shard.path}: {what}")
 
     def _filesystem(self, path: str) -> Any:
         protocol = path.partition("://")[0]
@@ -215,6 +221,8 @@ def _result(future: concurrent.futures.Future[Any], seconds: float) -> Any:
 def _in_thread(call: Callable[[], bytes]) -> concurrent.futures.Future[bytes]:
     """A call that may block for ever, in a thread that does not keep the process alive."""
     future: concurrent.futures.Future[bytes] = concurrent.futures.Future()
+    # A running future cannot be cancelled, so that a late result has its place.
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:

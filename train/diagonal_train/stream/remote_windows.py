@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,8 @@ FETCHING_THREADS = 8
 """Windows fetched at the same time by one process: they wait for the network, not for a core."""
 GRACE_SECONDS = 5.0
 """What a fetch may take beyond its waits, which all have deadlines."""
+GONE = (FileNotFoundError, PermissionError)
+"""Of the whole shard, so that its other samples need not be asked for."""
 logger = logging.getLogger(__name__)
 
 
@@ -116,9 +119,11 @@ class RemoteWindows:
         if fetch.error is not None:
             raise fetch.error.with_traceback(None)
         if fetch.descriptor is not None and fetch.holds(offset, length):
-            content = os.pread(fetch.descriptor, length, offset - window.begin)
-            if len(content) == length:
-                return content
+            # A broken disk is no broken sample.
+            with suppress(OSError):
+                content = os.pread(fetch.descriptor, length, offset - window.begin)
+                if len(content) == length:
+                    return content
         return self.read_alone(window.shard, offset, length)
 
     def read_alone(self, shard: int, offset: int, length: int) -> bytes:
@@ -128,7 +133,7 @@ class RemoteWindows:
         chunks: list[bytes] = []
         try:
             self._gets.fetch(shard, offset, offset + length, lambda _, chunk: chunks.append(chunk))
-        except OSError as error:
+        except GONE as error:
             self._gone[shard] = error
             raise
         return b"".join(chunks)
@@ -175,7 +180,7 @@ class RemoteWindows:
             )
         except CacheError as error:
             self._warn(error)
-        except OSError as error:
+        except GONE as error:
             self._gone[window.shard] = failure = error
         except Exception as error:
             # The thread's border: unheard, it would leave the reader waiting.
