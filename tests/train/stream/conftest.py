@@ -1,14 +1,19 @@
 """A store of shards that misbehaves, reached over HTTP and as S3."""
 
+import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import fsspec.config
 import numpy as np
 import pytest
 from tests.train.stream.ranged_server import RangedServer
+from tests.train.stream.samples import CONFIG, SAMPLE
 
 from diagonal_infra import object_store
 from diagonal_train.stream.index import ShardFile
+from diagonal_train.stream.reader import ShardReader
 
 NAME = "/pictures/00000.tar"
 
@@ -52,3 +57,27 @@ def content(store: RangedServer) -> bytes:
 def shard(path: str, content: bytes) -> ShardFile:
     """The file as an index knows it."""
     return ShardFile(path=path, size=len(content), mark="one")
+
+
+@pytest.fixture
+def make_reader() -> Iterator[Any]:
+    """`make_reader(shards, **config)` → a reader that is closed after the test."""
+    made: list[ShardReader] = []
+
+    def make(shards: list[ShardFile], **changed: object) -> ShardReader:
+        made.append(ShardReader(shards, dataclasses.replace(CONFIG, **changed)))
+        return made[-1]
+
+    yield make
+    for reader in made:
+        reader.close()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> ShardFile:
+    """A shard on the disk, of 30 samples."""
+    path = tmp_path / "0.tar"
+    path.write_bytes(np.random.default_rng(0).bytes(30 * SAMPLE))
+    stat = path.stat()
+    mark = f"{stat.st_size}-{stat.st_mtime_ns}"
+    return ShardFile(path=str(path), size=stat.st_size, mark=mark)
