@@ -99,7 +99,8 @@ def scan_members(tar: Bytes, length: int, texts: frozenset[str]) -> TarScan:
     except BrokenTarError as error:
         scan.skipped["tar_broken"] = 1
         cut = error.name and split_name(error.name)
-        if cut and cut[0] == key:
+        if (cut and cut[0] == key) or _drop_reason(extensions, texts):
+            # The last sample lacks what comes after the cut.
             return scan
     _add_sample(scan, key, extensions, texts, first, last)
     return scan
@@ -111,14 +112,18 @@ def _add_sample(
     """Keep a sample or count why not; without a key there is none."""
     if not key:
         return
-    if extensions.isdisjoint(IMAGE_EXTENSIONS):
-        scan.skipped["image_missing"] += 1
-    elif extensions.isdisjoint(texts):
-        scan.skipped["caption_missing"] += 1
+    if reason := _drop_reason(extensions, texts):
+        scan.skipped[reason] += 1
     else:
         scan.keys.append(key)
         scan.offsets.append(first)
         scan.lengths.append(last - first)
+
+
+def _drop_reason(extensions: set[str], texts: frozenset[str]) -> str | None:
+    if extensions.isdisjoint(IMAGE_EXTENSIONS):
+        return "image_missing"
+    return "caption_missing" if extensions.isdisjoint(texts) else None
 
 
 class _RemoteFile:
