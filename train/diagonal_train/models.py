@@ -113,7 +113,7 @@ def build_tokenizer(config: ModelConfig) -> ClipTokenizer | Tokenizer:
     if config.name is None:
         return ClipTokenizer(length)
     encoder: Any = open_clip.get_tokenizer(config.name, context_length=length)
-    return ClipTokenizer(length) if _is_plain(encoder) else Tokenizer(encoder, length)
+    return ClipTokenizer(length) if is_plain(encoder) else Tokenizer(encoder, length)
 
 
 def load_model(
@@ -169,7 +169,7 @@ def built_in_settings(name: str) -> dict[str, Any]:
     return settings
 
 
-def _is_plain(encoder: Any) -> bool:
+def is_plain(encoder: Any) -> bool:
     """Whether it tokenizes as CLIP did: its vocabulary, lower case, cut at the end."""
     plain = open_clip.SimpleTokenizer()
     return type(encoder) is type(plain) and all(

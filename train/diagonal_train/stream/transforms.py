@@ -64,7 +64,10 @@ class DecodeError(ValueError):
 
 
 def train_pixels(
-    content: bytes, out_HWC: np.ndarray, uniforms: Sequence[float], config: LoaderConfig
+    content: bytes,
+    out_HWC: np.ndarray,
+    uniforms: Sequence[float] | np.ndarray,
+    config: LoaderConfig,
 ) -> None:
     """Write a random part of an encoded image into `out_HWC`, scaled to its size.
 
