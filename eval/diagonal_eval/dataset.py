@@ -20,7 +20,7 @@ from diagonal_data.parquet import read_parquet
 from diagonal_data.rows import read_rows, taken_down
 from diagonal_infra import storage
 from diagonal_infra.errors import StorageError
-from diagonal_train.stream.reader import BadSampleError, image_and_members
+from diagonal_train.streaming.reader import BadSampleError, image_and_members
 
 SAMPLE_COLUMNS = ("uid", "url", "caption", "status", "sha256", "tar_offset", "tar_bytes")
 SUCCESS = "success"

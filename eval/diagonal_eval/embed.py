@@ -30,8 +30,8 @@ from diagonal_eval.dataset import content_digest
 from diagonal_infra import log, storage
 from diagonal_infra.errors import CheckpointError
 from diagonal_train.models import load_model
-from diagonal_train.stream.normalise import normalised
-from diagonal_train.stream.transforms import preprocess_for_eval
+from diagonal_train.streaming.normalise import normalised
+from diagonal_train.streaming.transforms import preprocess_for_eval
 
 Halves = NDArray[np.float16]
 OnBatch = Callable[[int], object]

@@ -6,8 +6,8 @@ from diagonal_train.augment import (
     prepare_images,
 )
 from diagonal_train.config import AugmentConfig
-from diagonal_train.stream.batch import NOISE_WIDTH
-from diagonal_train.stream.normalise import CLIP_MEAN, CLIP_STD, normalised
+from diagonal_train.streaming.batch import NOISE_WIDTH
+from diagonal_train.streaming.normalise import CLIP_MEAN, CLIP_STD, normalised
 
 ALL = AugmentConfig(**dict.fromkeys(COLUMNS, 0.5))
 

@@ -13,7 +13,7 @@ from diagonal_train.config import (
     model_config_from,
 )
 from diagonal_train.recipes import TRAIN
-from diagonal_train.stream.config import LoaderConfig
+from diagonal_train.streaming.config import LoaderConfig
 
 
 @pytest.mark.parametrize("name", list(TRAIN))

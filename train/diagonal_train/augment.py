@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diagonal_train.config import AugmentConfig
-from diagonal_train.stream.normalise import normalise
+from diagonal_train.streaming.normalise import normalise
 
 COLUMNS = {
     "flip": slice(0, 1),

@@ -2,7 +2,7 @@
 
 TrainConfig
 ├── model: ModelConfig ── vision: VisionConfig, text: TextConfig
-├── stream: LoaderConfig        order, crops, reading (stream/config.py)
+├── stream: LoaderConfig        order, crops, reading (streaming/config.py)
 ├── augment: AugmentConfig      random changes on the device
 └── optimizer: OptimizerConfig  AdamW, schedule, clipping
 """
@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diagonal_infra.errors import UserError, require
-from diagonal_train.stream.config import (
+from diagonal_train.streaming.config import (
     READING_FIELDS,
     LoaderConfig,
     StreamConfig,
     check_batch_size,
     check_weights,
 )
-from diagonal_train.stream.normalise import CLIP_MEAN, CLIP_STD
+from diagonal_train.streaming.normalise import CLIP_MEAN, CLIP_STD
 
 Precision = Literal["fp32", "bf16"]
 Launcher = Literal["process", "ray"]

@@ -31,10 +31,10 @@ from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.step import Job, StepStats, train_step
-from diagonal_train.stream.device import on_device
-from diagonal_train.stream.lanes import LaneStream
-from diagonal_train.stream.loader import open_stream, read_batches
-from diagonal_train.stream.order import lanes_of
+from diagonal_train.stream import open_stream, read_batches
+from diagonal_train.streaming.device import on_device
+from diagonal_train.streaming.lanes import LaneStream
+from diagonal_train.streaming.order import lanes_of
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from diagonal_infra.errors import UserError
 from diagonal_train import checkpoint, image_encoder
 from diagonal_train.config import ModelConfig
 from diagonal_train.start import read_run_config
-from diagonal_train.stream.tokenize import ClipTokenizer, Tokenizer
+from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
 VOCABULARY_SIZE = 49_408
 """CLIP's lower-cased byte pairs with start and end."""

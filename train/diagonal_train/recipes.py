@@ -17,7 +17,7 @@ from diagonal_train.config import (
     TrainConfig,
     VisionConfig,
 )
-from diagonal_train.stream.config import LoaderConfig
+from diagonal_train.streaming.config import LoaderConfig
 
 
 def demo() -> TrainConfig:

@@ -26,10 +26,10 @@ from diagonal_train.loss import softmax_contrastive_loss
 from diagonal_train.models import DualEncoder
 from diagonal_train.optimizer import clamp_logit_scale, lr_at, set_lr
 from diagonal_train.start import Start
-from diagonal_train.stream.batch import Batch
-from diagonal_train.stream.lanes import LaneStream
-from diagonal_train.stream.order import STEP_KEY, generator_for
-from diagonal_train.stream.samples import CAUSES
+from diagonal_train.streaming.batch import Batch
+from diagonal_train.streaming.lanes import LaneStream
+from diagonal_train.streaming.order import STEP_KEY, generator_for
+from diagonal_train.streaming.samples import CAUSES
 
 UIDS_IN_MESSAGE = 8
 
