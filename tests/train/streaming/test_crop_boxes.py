@@ -4,7 +4,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 
 from diagonal_train.streaming.config import LoaderConfig
@@ -46,7 +45,7 @@ def test_boxes_are_torchvisions_for_the_same_random_numbers(
     width: int, height: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> None:
     config = LoaderConfig(crop_scale=scale, crop_ratio=ratio)
-    image = Image.new("L", (width, height))
+    image = torch.empty(1, height, width)
     for seed in range(100):
         torch.manual_seed(seed)
         box = RandomResizedCrop.get_params(image, list(scale), list(ratio))
