@@ -167,7 +167,8 @@ class StreamLoader:
 
     def take(self, count: int) -> Generator[Any, None, None]:
         """The next `count` batches, whatever passes they belong to."""
-        stream = _between(self._stream, self._next_batch, self._next_batch + count)
+        first = self._next_batch
+        stream = replace(self._stream, first_batch=first, last_batch=first + count)
         with closing(read_batches(stream, self._workers)) as parts:
             for batch in parts:
                 self._next_batch += 1
@@ -280,11 +281,6 @@ def _stream(config: StreamConfig, part: int, parts: int, samples_seen: int) -> L
         first_batch=batch_at(samples_seen, plan),
         last_batch=None,
     )
-
-
-def _between(stream: LaneStream, first: int, last: int) -> LaneStream:
-    fields = {name: getattr(stream, name) for name in LaneStream.__dataclass_fields__}
-    return LaneStream(**fields | {"first_batch": first, "last_batch": last})
 
 
 def _start_worker(worker: int) -> None:

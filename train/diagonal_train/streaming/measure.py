@@ -82,7 +82,8 @@ def main(config: MeasureConfig) -> None:
 
 def measure(config: MeasureConfig, uids: IO[bytes] | None = None) -> Measured:
     """Read `config.steps` batches; the first counts apart, as it waits for processes to start."""
-    found, began, used = Measured(), time.perf_counter(), _cpu_seconds()
+    found, used = Measured(), _cpu_seconds()
+    began = start = time.perf_counter()
     loader = dataloader(
         config, rank=config.rank, world_size=config.world_size, samples_seen=config.samples_seen
     )
