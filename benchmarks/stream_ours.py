@@ -17,7 +17,7 @@ from typing import Any
 import stream_window
 from diagonal_train.stream import StreamConfig, dataloader, raw_batches
 
-BATCHES, STOP_AFTER = 12, 5
+BATCHES, STOP_AFTER = 8, 3
 """Of the resume: length of the stream, and batches before it is broken off."""
 WORLDS = {"1 rank × 1 worker": (1, 1), "2 ranks × 1": (2, 1), "4 ranks × 2": (4, 2)}
 
@@ -36,12 +36,11 @@ def main(request: dict[str, Any]) -> None:
 def loader(config: StreamConfig, request: dict[str, Any]) -> dict[str, Any]:
     """Batches through worker processes."""
 
-    def sizes() -> Iterator[int]:
-        for batch in dataloader(config, num_workers=request["workers"]):
-            yield len(batch.uids)
-
-    sizes_ = stream_window.endless(sizes)
-    return stream_window.between_marks(sizes_, request["first"], request["last"])
+    # As the train loop takes them: a pass of so small a set is over before its workers paid off.
+    count = request["last"] // config.global_batch_size + 2
+    taken = dataloader(config, num_workers=request["workers"]).take(count)
+    sizes = (len(batch.uids) for batch in taken)
+    return stream_window.between_marks(sizes, request["first"], request["last"])
 
 
 def raw(config: StreamConfig, request: dict[str, Any]) -> dict[str, Any]:
@@ -61,14 +60,13 @@ def first(config: StreamConfig, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def resume(config: StreamConfig, request: dict[str, Any]) -> dict[str, Any]:
-    """Whether every pair of worlds, broken off and resumed, gives the uninterrupted uids."""
+    """Whether each world, broken off and resumed in the next, gives the uninterrupted uids."""
     whole, _ = _uids(config, (1, 0), None, BATCHES)
-    equal = {}
-    for before, world in WORLDS.items():
-        head, state = _uids(config, world, None, STOP_AFTER)
-        for after, other in WORLDS.items():
-            tail, _ = _uids(config, other, state, BATCHES - STOP_AFTER)
-            equal[f"{before} → {after}"] = head + tail == whole
+    equal, names = {}, list(WORLDS)
+    for before, after in zip(names, [*names[1:], names[0]], strict=True):
+        head, state = _uids(config, WORLDS[before], None, STOP_AFTER)
+        tail, _ = _uids(config, WORLDS[after], state, BATCHES - STOP_AFTER)
+        equal[f"{before} → {after}"] = head + tail == whole
     return {"equal": equal, "batches": BATCHES, "distinct": len(set(whole)), "uids": len(whole)}
 
 

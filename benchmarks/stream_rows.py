@@ -42,6 +42,11 @@ class Bench:
     quick: bool
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Short sides of the pictures."""
+        return (SIZES[0], SIZES[-1]) if self.quick else SIZES
+
+    @property
     def index_cache(self) -> Path:
         """Where our loader keeps what it knows of the shards."""
         return self.work / "index"
@@ -110,7 +115,7 @@ def speed(bench: Bench) -> dict[str, Any]:
         "repeats": bench.repeats,
         "batch": BATCH,
         "workers": WORKERS,
-        "sizes": {str(size): _speed_of(bench, size) for size in SIZES},
+        "sizes": {str(size): _speed_of(bench, size) for size in bench.sizes},
     }
 
 
@@ -149,7 +154,7 @@ def _summary(
 def limits(bench: Bench) -> dict[str, Any]:
     """What one core can do at best, and what open_clip's stages take, by picture size."""
     sizes = {}
-    for size in SIZES:
+    for size in bench.sizes:
         shards = bench.shards(size)
         count = min(shards.samples, (200 if bench.quick else 1000) * 256 // size)
         paths = [str(path) for path in shards.paths[:8]]
@@ -228,7 +233,7 @@ def pixels(bench: Bench) -> dict[str, Any]:
     """Differences and SSIM, by picture size."""
     count = 40 if bench.quick else 200
     sizes = {}
-    for size in SIZES:
+    for size in bench.sizes:
         paths = [str(path) for path in bench.shards(size).paths]
         request = {"paths": paths, "samples": count}
         sizes[str(size)] = run_script(bench, "stream_pixels", request)[1]
