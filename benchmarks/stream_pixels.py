@@ -26,8 +26,8 @@ from diagonal_train.stream import config, transforms
 from stream_limits import walk
 
 SIDE, SEED = 224, 20_26
-WHOLE = {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0)}
-"""The largest centred square, whatever the uniforms: no square has the area of another shape."""
+WHOLE = (1.0, 1.0)
+"""As scale and as ratio: the largest centred square, whatever the uniforms."""
 
 
 def ours(picture: bytes, uniforms: Sequence[float], loader: config.LoaderConfig) -> np.ndarray:
@@ -39,12 +39,8 @@ def ours(picture: bytes, uniforms: Sequence[float], loader: config.LoaderConfig)
 
 def torchvisions(picture: bytes) -> np.ndarray:
     """The pixels of open_clip's step for the fixed crop."""
-    crop = RandomResizedCrop(
-        SIDE,
-        scale=WHOLE["crop_scale"],
-        ratio=WHOLE["crop_ratio"],
-        interpolation=InterpolationMode.BICUBIC,
-    )
+    bicubic = InterpolationMode.BICUBIC
+    crop = RandomResizedCrop(SIDE, scale=WHOLE, ratio=WHOLE, interpolation=bicubic)
     with Image.open(io.BytesIO(picture)) as image:
         return np.asarray(crop(image.convert("RGB")))
 
@@ -57,7 +53,7 @@ def compare(pictures: Sequence[bytes]) -> dict[str, dict[str, float]]:
         uniforms = dice.random(transforms.CROP_UNIFORMS).tolist()
         theirs = torchvisions(picture)
         for decoder in ("fast", "pillow"):
-            whole = config.LoaderConfig(decoder=decoder, **WHOLE)
+            whole = config.LoaderConfig(decoder=decoder, crop_scale=WHOLE, crop_ratio=WHOLE)
             pair = ours(picture, uniforms, whole), theirs
             pairs.setdefault(f"fixed, {decoder} against torchvision", []).append(pair)
         both = [ours(picture, uniforms, config.LoaderConfig(decoder=d)) for d in ("fast", "pillow")]
