@@ -8,19 +8,17 @@ writes benchmarks/results/fetch_<cpu>_<yyyy-mm>.json and .md. Every finished row
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import comparison
 import fetch_engines
 import fetch_rows
 import fetch_slow
 import fetch_table
 import machine
-from diagonal_infra import run_dir
-from diagonal_infra.errors import DiagonalError
 
 PACKAGES = (
     "img2dataset",
@@ -52,22 +50,9 @@ def main(args: Sequence[str] | None = None) -> int:
     bench = fetch_engines.Bench(
         images=given.images, small=given.small, repeats=given.repeat, work=given.work
     )
+    rows = {name: partial(ROWS[name], bench) for name in given.only}
     target = given.out.with_suffix(".json")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    result: dict[str, Any] = json.loads(target.read_text()) if target.is_file() else {"rows": {}}
-    for name in given.only:
-        print(f"measuring {name}", file=sys.stderr, flush=True)
-        try:
-            row = ROWS[name](bench)
-        except DiagonalError as error:
-            print(f"error: {name}: {error}", file=sys.stderr)
-            return 1
-        result["rows"][name] = {**row, **_when()}
-        result["machine"] = machine.hardware()
-        result["versions"] = machine.versions(PACKAGES)
-        _write(result, target)
-    print(target.with_suffix(".md").read_text())
-    return 0
+    return comparison.measure_rows(rows, target, PACKAGES, fetch_table.as_markdown)
 
 
 def parse(args: Sequence[str] | None) -> argparse.Namespace:
@@ -81,7 +66,10 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--repeat", type=int, default=3, help="pairs of runs in base and refused")
     parser.add_argument(
-        "--only", type=_row_names, default=list(ROWS), help="rows, with commas between"
+        "--only",
+        type=partial(comparison.chosen_rows, list(ROWS)),
+        default=list(ROWS),
+        help="rows, with commas between",
     )
     parser.add_argument("--work", type=Path, default=Path("out/bench"), help="corpus and runs")
     parser.add_argument(
@@ -96,30 +84,6 @@ def parse(args: Sequence[str] | None) -> argparse.Namespace:
     if not 4 <= given.small < given.images:
         parser.error(f"--small must be 4 to {given.images - 1}, got {given.small}")
     return given
-
-
-def _row_names(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = sorted(set(names) - ROWS.keys())
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}"
-        )
-    return [name for name in ROWS if name in names]
-
-
-def _when() -> dict[str, str]:
-    return {"date": machine.today(), "code_revision": run_dir.code_revision()}
-
-
-def _write(result: dict[str, Any], target: Path) -> None:
-    for path, text in (
-        (target, json.dumps(result, indent=2) + "\n"),
-        (target.with_suffix(".md"), fetch_table.as_markdown(result)),
-    ):
-        aside = path.with_name(path.name + ".partial")
-        aside.write_text(text)
-        aside.replace(path)
 
 
 if __name__ == "__main__":

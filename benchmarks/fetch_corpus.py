@@ -123,7 +123,8 @@ def _is_photograph(path: Path) -> bool:
 
 
 @cache
-def _read_photograph(path: Path) -> Image.Image:
+def read_photograph(path: Path) -> Image.Image:
+    """A photograph, at most 4,000 pixels wide and high."""
     with Image.open(path) as image:
         image.draft("RGB", (2500, 2500))
         photograph = image.convert("RGB")
@@ -136,7 +137,7 @@ def _make_image(
 ) -> CorpusImage:
     dice = random.Random(f"{SEED} {refused} {index}")
     width, height = _refused_size(dice) if refused else _usual_size(dice)
-    pixels = _pixels(_read_photograph(dice.choice(photographs)), dice, width, height)
+    pixels = cut_pixels(read_photograph(dice.choice(photographs)), dice, width, height)
     content, kind, turned = _encoded(pixels, dice)
     ending = {"jpeg": "jpg"}.get(kind.partition("-")[0], kind.partition("-")[0])
     name = f"{index:06d}.{ending}"
@@ -165,7 +166,10 @@ def _refused_size(dice: random.Random) -> tuple[int, int]:
     return long_side, max(MIN_SIDE // 2, round(long_side / dice.uniform(3.5, 6.0)))
 
 
-def _pixels(photograph: Image.Image, dice: random.Random, width: int, height: int) -> Image.Image:
+def cut_pixels(
+    photograph: Image.Image, dice: random.Random, width: int, height: int
+) -> Image.Image:
+    """A random part of a photograph in the size asked for, with a sensor's noise."""
     largest = min(photograph.width / width, photograph.height / height)
     scale = largest * dice.uniform(0.45, 1.0)
     crop = max(1, int(width * scale)), max(1, int(height * scale))

@@ -3,71 +3,32 @@
 A row that was not measured has no lines; nothing is computed from rows that are missing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from comparison import Line, Rows, columns, measured_on, packages, table
 from fetch_engines import LOCAL, OURS, PEER
 
 # What issue 3 asks for.
 GOAL_EXCLUDED, GOAL_INCLUDED, GOAL_OVER_LIMIT, GOAL_REFUSED = 0.55, 0.45, 1.25, 0.40
 GOAL_MEMORY_MB, GOAL_SLOW, GOAL_SCALING, GOAL_SSIM = 400, 2.0, 0.90, 0.98
 PEER_DECODER, OUR_DECODER = "img2dataset Resizer", "diagonal decode_image"
-Rows = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One comparison."""
-
-    measure: str
-    peer: str
-    ours: str
-    ratio: str = ""
-    goal: str = ""
-    met: bool | None = None
-    """None where no goal is set."""
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
     """The whole page."""
     rows = result["rows"]
     lines = [line for part in PARTS for line in part(rows)]
-    packages = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     parts = [
         "# Fetching: Diagonal against img2dataset",
-        f"Machine: {result['machine']}. Versions: {packages}.",
-        _dates(rows),
+        f"Machine: {result['machine']}. Versions: {packages(result)}.",
+        measured_on(rows),
         "CPU is of the whole process tree, the server's is apart. `make bench WHAT=fetch` measures "
         "again; read ratios rather than seconds.",
-        _table(lines),
+        table(PEER, lines),
         *_details(rows),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _dates(rows: Rows) -> str:
-    """When and on which code; one sentence if all rows agree."""
-    measured = {name: _when(row) for name, row in rows.items()}
-    if len(set(measured.values())) == 1:
-        return f"Measured on {next(iter(measured.values()))}."
-    return "Measured: " + "; ".join(f"{name} on {when}" for name, when in measured.items()) + "."
-
-
-def _when(row: Mapping[str, Any]) -> str:
-    revision, plus, changes = row["code_revision"].partition("+")
-    return f"{row['date']}, code revision {revision[:7]}{plus}{changes}"
-
-
-def _table(lines: Sequence[Line]) -> str:
-    head = "| measure | img2dataset | diagonal | ratio | goal | |\n|---|---|---|---|---|---|"
-    words = {True: "met", False: "**not met**", None: ""}
-    body = [
-        f"| {line.measure} | {line.peer} | {line.ours} | {line.ratio} | {line.goal} "
-        f"| {words[line.met]} |"
-        for line in lines
-    ]
-    return "\n".join([head, *body])
 
 
 def _cost_line(measure: str, peer: float, ours: float, goal: float | None) -> Line:
@@ -241,7 +202,7 @@ def _programs(name: str, row: Mapping[str, Any]) -> str:
             f"{corpus['mean_kilobytes']} kB and {corpus['mean_megapixels']} megapixels. Medians of "
             f"{row['repeats']} pairs of runs, of {row['images']:,} and {row['small']} images; "
             f"start-up is excluded by their difference. {_told(row['settings'])}",
-            _columns(row["programs"]),
+            columns(row["programs"]),
         ]
     )
 
@@ -254,7 +215,7 @@ def _slow_details(row: Mapping[str, Any]) -> str:
             "median 150 ms and sigma 0.5; 8 % never answer, 10 % are 404, 3 % have no address. "
             "Start-up is excluded by the wall clock of a run of 8 good URLs. "
             f"{_told(row['settings'])}",
-            _columns(row["programs"]),
+            columns(row["programs"]),
         ]
     )
 
@@ -264,17 +225,6 @@ def _told(settings: Mapping[str, Any]) -> str:
         f"{name} {value if value is not None else 'default'}" for name, value in settings.items()
     )
     return f"Settings: resize mode keep_ratio, no retries, {given}."
-
-
-def _columns(programs: Mapping[str, Mapping[str, float]]) -> str:
-    """One column per program."""
-    figures = list(next(iter(programs.values())))
-    head = f"| | {' | '.join(programs)} |\n|---|{'---|' * len(programs)}"
-    body = []
-    for figure in figures:
-        values = " | ".join(f"{program[figure]:,g}" for program in programs.values())
-        body.append(f"| {figure.replace('_', ' ')} | {values} |")
-    return "\n".join([head, *body])
 
 
 def _limits_details(row: Mapping[str, Any]) -> str:

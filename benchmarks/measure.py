@@ -55,7 +55,9 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Process:
+class Process:
+    """One process at one moment."""
+
     parent: int
     name: str
     cpu_seconds: float
@@ -98,14 +100,14 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _read_process(pid: int) -> _Process | None:
+def _read_process(pid: int) -> Process | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     name, _, rest = stat.partition("(")[2].rpartition(")")
     fields = rest.split()  # proc(5) counts from 1 and the state, field 3, is the first here
-    return _Process(
+    return Process(
         parent=int(fields[1]),
         name=name,
         cpu_seconds=(int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND,
@@ -113,7 +115,8 @@ def _read_process(pid: int) -> _Process | None:
     )
 
 
-def _descendants(root: int) -> dict[int, _Process]:
+def descendants(root: int) -> dict[int, Process]:
+    """The processes below one, by id; not itself."""
     pids = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
     alive = {pid: found for pid in pids if (found := _read_process(pid))}
     children: dict[int, list[int]] = {}
@@ -127,7 +130,8 @@ def _descendants(root: int) -> dict[int, _Process]:
     return found
 
 
-def _pss_bytes(pid: int) -> int:
+def pss_bytes(pid: int) -> int:
+    """A process's memory, shared pages divided among those who share them; 0 if it is gone."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -145,12 +149,12 @@ class _Sampler:
     samples: int = 0
 
     def sample(self) -> None:
-        tree = _descendants(os.getpid())
+        tree = descendants(os.getpid())
         for pid, process in tree.items():
             self.cpu_seconds[pid] = process.cpu_seconds
             self.max_rss = max(self.max_rss, (process.rss_bytes, process.name))
         if self.samples % PSS_EVERY == 0:
-            self.max_pss = max([self.max_pss, *map(_pss_bytes, tree)])
+            self.max_pss = max([self.max_pss, *map(pss_bytes, tree)])
         self.samples += 1
 
     def run(self, ended: threading.Event) -> None:
@@ -169,7 +173,7 @@ def _wait_for_orphans() -> None:
         if pid:
             continue
         if time.monotonic() > deadline:
-            for orphan in _descendants(os.getpid()):
+            for orphan in descendants(os.getpid()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(orphan, signal.SIGKILL)
         time.sleep(SAMPLE_SECONDS)
