@@ -29,7 +29,8 @@ from diagonal_infra.shared import Shared
 
 Result = TypeVar("Result")
 
-DECODE_THREADS = 2
+LOCAL_DECODE_THREADS = 2
+"""A Ray worker has one: it has one CPU, and two large pictures at a time would take 80 MB more."""
 BACKLOG = 64
 """Lanes at work beyond the requests in flight: those whose body is decoded, or that wait for the
 rate of their host."""
@@ -93,7 +94,8 @@ def _opened(config: ShardsConfig, ledger: Shared) -> Iterator[Workplace]:
         cache=_cache_of(ledger.name),
         block=block,
     )
-    with _loop_in_a_thread() as loop, ThreadPoolExecutor(DECODE_THREADS) as threads:
+    decoders = LOCAL_DECODE_THREADS if config.local else 1
+    with _loop_in_a_thread() as loop, ThreadPoolExecutor(decoders) as threads:
         _run_on(loop, fetcher.__aenter__())
         try:
             yield Workplace(
