@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -127,7 +127,7 @@ class Workers(Generic[Item, Result]):
         worker = self._starting.pop(call)
         try:
             ray.get(call)
-        except RayActorError:
+        except RayError:
             logger.exception("worker did not start")
             self._drop(worker)
             # It counts as the next unit's failure, so that no run tries for ever.
