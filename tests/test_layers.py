@@ -11,7 +11,11 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ["diagonal_infra", "diagonal_data", "diagonal_train", "diagonal_eval"]
 OWNERS = {
     "tyro": {"diagonal_infra/cli.py"},
-    "ray": {"diagonal_infra/ray_cluster.py", "diagonal_train/ray_train.py"},
+    "ray": {
+        "diagonal_infra/ray_cluster.py",
+        "diagonal_infra/ray_workers.py",
+        "diagonal_train/ray_train.py",
+    },
     "open_clip": {"diagonal_train/models.py"},
 }
 

@@ -2,7 +2,8 @@
 
     candidates → one job per URL → a line per host, the longest first → lanes → decode threads
 
-One event loop fetches, a few threads decode (the codecs release the interpreter lock). A lane is
+One event loop fetches, a few threads decode (the codecs release the interpreter lock); the units
+that are at work in a process share both (workplace.py). A lane is
 one request at a time to one host, and a host has as many lanes as slots, so that a slow host with a
 thousand URLs takes a few places and not a thousand. A lane holds its body until the image is
 decoded: when decoding is behind, fetching waits. What is not there at the unit's deadline ends as
@@ -14,33 +15,25 @@ import hashlib
 import logging
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
-import uvloop
-
-from diagonal_data import heap
+from diagonal_data import heap, workplace
 from diagonal_data.addresses import host_of, http_url
-from diagonal_data.block_lists import BlockLists, load_block_lists
+from diagonal_data.block_lists import BlockLists
 from diagonal_data.config import ShardsConfig
 from diagonal_data.decode import Refusal, decode_image
-from diagonal_data.fetch import Fetcher
 from diagonal_data.host_ledger import limits_of
 from diagonal_data.http_client import clean_text
 from diagonal_data.outcome import XMP_OPT_OUT, Deliver, Outcome
 from diagonal_data.response import Response
 from diagonal_data.schema import Candidate, Reason, canonical_url
-from diagonal_data.site_rules import WebCache
+from diagonal_data.workplace import Workplace
 from diagonal_infra.shared import Shared
 
 logger = logging.getLogger(__name__)
 
-DECODE_THREADS = 2
-BACKLOG = 64
-"""Lanes at work beyond the requests in flight: those whose body is decoded, or that wait for the
-rate of their host."""
 MOST_CAPTION_CHARS = 100_000
 
 
@@ -57,37 +50,20 @@ def fetch_and_decode(
     candidates: Sequence[Candidate], config: ShardsConfig, ledger: Shared, deliver: Deliver
 ) -> None:
     """One outcome per candidate; see `outcome.Engine`."""
-    heap.share_one_arena()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_fetch_and_decode(candidates, config, ledger, deliver))
+    with workplace.joined(config, ledger) as place:
+        place.run(_fetch_and_decode(candidates, config, place, deliver))
     heap.give_back()
 
 
 async def _fetch_and_decode(
-    candidates: Sequence[Candidate], config: ShardsConfig, ledger: Shared, deliver: Deliver
+    candidates: Sequence[Candidate], config: ShardsConfig, place: Workplace, deliver: Deliver
 ) -> None:
-    block = load_block_lists(config.block)
-    lines = lines_of(candidates, deliver)
-    with ThreadPoolExecutor(DECODE_THREADS) as threads:
-        async with Fetcher(
-            config.fetch,
-            config.allow_hosts,
-            ledger=ledger,
-            cache=_cache_of(ledger.name),
-            block=block,
-        ) as fetcher:
-            work = _UnitWork(config, fetcher, threads, block, deliver)
-            async with asyncio.TaskGroup() as group:
-                for host, line in lines:
-                    lanes = min(len(line), limits_of(host, config.fetch).slots)
-                    for _ in range(lanes):
-                        group.create_task(work.run_lane(line))
-
-
-@lru_cache(maxsize=1)
-def _cache_of(run: str) -> WebCache:
-    """What this process knows of the web; its units of one run share it."""
-    return WebCache()
+    work = _UnitWork(config, place, deliver)
+    async with asyncio.TaskGroup() as group:
+        for host, line in lines_of(candidates, deliver):
+            lanes = min(len(line), limits_of(host, config.fetch).slots)
+            for _ in range(lanes):
+                group.create_task(work.run_lane(line))
 
 
 def lines_of(candidates: Sequence[Candidate], deliver: Deliver) -> list[tuple[str, deque[_Job]]]:
@@ -123,28 +99,18 @@ def caption_trouble(caption: str) -> str | None:
 
 
 class _UnitWork:
-    """What the lanes of one unit share: places, decode threads, the deadline."""
+    """What the lanes of one unit share: the workplace, the deadline."""
 
-    def __init__(
-        self,
-        config: ShardsConfig,
-        fetcher: Fetcher,
-        threads: ThreadPoolExecutor,
-        block: BlockLists,
-        deliver: Deliver,
-    ) -> None:
-        self._config = config
-        self._fetcher = fetcher
-        self._threads = threads
+    def __init__(self, config: ShardsConfig, place: Workplace, deliver: Deliver) -> None:
+        self._place = place
         self._deliver = deliver
-        self._decode = partial(_decode, config=config, block=block)
+        self._decode = partial(_decode, config=config, block=place.block)
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + config.unit_deadline_seconds
-        self._lanes = asyncio.Semaphore(BACKLOG + config.fetch.max_in_flight)
 
     async def run_lane(self, line: deque[_Job]) -> None:
         """Work off jobs of one host until its line is empty."""
-        async with self._lanes:
+        async with self._place.lanes:
             while line:
                 job = line.popleft()
                 outcome = await self._outcome_of(job)
@@ -155,13 +121,13 @@ class _UnitWork:
         try:
             async with (
                 asyncio.timeout_at(self._deadline),
-                self._fetcher.open(job.url) as response,
+                self._place.fetcher.open(job.url) as response,
             ):
                 if response.body is None:
                     facts = _facts(response)
                     return Outcome(reason=response.reason, detail=response.detail, **facts)
                 decode = partial(self._decode, response, job.face_bboxes)
-                return await self._loop.run_in_executor(self._threads, decode)
+                return await self._loop.run_in_executor(self._place.threads, decode)
         except TimeoutError:
             return Outcome(reason=Reason.UNIT_TIMED_OUT, detail="deadline of the unit")
         except Exception as error:

@@ -249,11 +249,11 @@ class Fetcher:
         if known is not None:
             return known
         if origin not in self._loading:
-            self._loading[origin] = asyncio.create_task(self._load_rules(origin))
+            loading = asyncio.create_task(self._load_rules(origin))
+            loading.add_done_callback(lambda _: self._loading.pop(origin, None))
+            self._loading[origin] = loading
         # Shielded: others may wait for the same files when this URL is given up.
-        rules = await asyncio.shield(self._loading[origin])
-        self._loading.pop(origin, None)
-        return rules
+        return await asyncio.shield(self._loading[origin])
 
     async def _load_rules(self, origin: str) -> SiteRules:
         rules = SiteRules()
@@ -278,9 +278,10 @@ class Fetcher:
         return SiteRules(failure=answer.reason, failure_detail=answer.detail or "")
 
     async def _stop_loading(self) -> None:
-        for task in self._loading.values():
+        loading = list(self._loading.values())
+        for task in loading:
             task.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await asyncio.gather(*loading, return_exceptions=True)
 
 
 def _allow_many_sockets() -> None:

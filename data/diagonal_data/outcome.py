@@ -60,6 +60,6 @@ class Engine(Protocol):
             candidates: of one unit.
             config: of the command.
             ledger: the run's `HostLedger`.
-            deliver: is called from this thread.
+            deliver: is called from one thread, this or another; all calls are over on return.
         """
         ...

@@ -2,7 +2,7 @@
 
     python -m diagonal_data.shards web --candidates out/c --dataset out/d
 
-One Ray task per shard, bounded in flight; `--local` does the same in this process. Finished shards
+Ray workers build a few shards at a time; `--local` does the same in this process. Finished shards
 are skipped, so the same command finishes a killed run, and a grown candidates folder adds shards.
 `--retry transient` asks again, into new shards, for what failed for a passing reason.
 """
@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 UNIT_GRACE_SECONDS = 300.0
 """Decoding, writing and waiting for a free worker, beyond the unit's own deadline."""
+UNITS_AT_ONCE = {"native": 2, "img2dataset": 1}
+"""In one Ray worker: while the last URLs of one time out, the next is fetched. img2dataset's opener
+belongs to the process."""
 MANIFEST_SECONDS = 10.0
 """How often the manifest is rewritten; a kill in between costs nothing (see manifest.py)."""
 
@@ -88,6 +91,7 @@ def _build(
         local=config.local,
         # The engine ends by itself; this is for workers that hang or are gone.
         deadline_seconds=config.unit_deadline_seconds + UNIT_GRACE_SECONDS,
+        units_at_once=UNITS_AT_ONCE[config.engine],
     )
     pace, written = Pace(started=time.monotonic()), time.monotonic()
     funnel = manifest.funnel()

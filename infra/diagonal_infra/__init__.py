@@ -6,6 +6,7 @@ storage      paths on any fsspec file system; files that appear whole or not at 
 log          logging and progress bars on stderr
 run_dir      the resolved configuration, written before work starts
 ray_cluster  one function over many units, on Ray or in this process
+  ray_workers  which worker gets which unit;  shared  one object for all of them
 launch       a make target started on this machine, under torchrun or on Ray
 
 Imports point left only: infra ◄ data ◄ train ◄ eval. Neither infra nor data imports torch.

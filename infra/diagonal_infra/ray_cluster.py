@@ -11,12 +11,9 @@ Start drivers with `.venv/bin/python`: under `uv run` Ray rebuilds the environme
 
 import logging
 import os
-import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,6 +21,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from diagonal_infra.errors import UnitError
+from diagonal_infra.ray_workers import ATTEMPTS, Workers
 from diagonal_infra.shared import Here, Shared
 
 Item = TypeVar("Item")
@@ -45,8 +43,6 @@ ENVIRONMENT = {
 }
 """To be set before Ray starts: `start` does it for drivers; the nodes of a cluster need it too."""
 OBJECT_STORE_BYTES = 200 * 2**20
-ATTEMPTS = 3
-POLL_SECONDS = 1.0
 LISTED = 50
 """Most failed units named in the last message."""
 
@@ -101,15 +97,6 @@ class _Holder:
         return getattr(self._target, method)(*arguments)
 
 
-@dataclass
-class _Try:
-    """A submitted unit: which, how many times with this one, and since when it runs."""
-
-    item: Any
-    attempt: int
-    since: float | None = None
-
-
 def map_unordered(
     function: Callable[[Item, Shared], Result],
     items: Sequence[Item],
@@ -118,6 +105,7 @@ def map_unordered(
     workers: int,
     local: bool,
     deadline_seconds: float,
+    units_at_once: int = 1,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield (item, result) as they finish.
 
@@ -125,10 +113,11 @@ def map_unordered(
         function: importable on the workers; idempotent; small arguments and results.
         items: what to call it with.
         shared: makes the object whose handle every call gets as its second argument.
-        workers: units at a time.
+        workers: processes, of a CPU each.
         local: run in this process, one after the other, without Ray.
-        deadline_seconds: a unit running longer is cancelled and submitted again; waiting for a
-            free CPU of the cluster does not count.
+        deadline_seconds: a unit running longer is broken off and tried again; waiting for a free
+            CPU of the cluster does not count.
+        units_at_once: in one worker, in threads.
 
     Raises:
         UnitError: after all others are done, if some failed `ATTEMPTS` times, be it by an
@@ -140,8 +129,13 @@ def map_unordered(
         yield from _map_here(partial(_call, function, handle), items, failed)
     elif items:
         with start(workers):
-            call = partial(_call, function, OnRay(shared))
-            yield from _map_on_ray(call, items, workers, deadline_seconds, failed)
+            pool = Workers(
+                partial(_call, function, OnRay(shared)),
+                count=workers,
+                units_at_once=units_at_once,
+                deadline_seconds=deadline_seconds,
+            )
+            yield from pool.run(items, failed)
     if failed:
         raise UnitError(
             f"{len(failed)} of {len(items)} units failed {ATTEMPTS} times: {_listed(failed)}; "
@@ -170,65 +164,5 @@ def _map_here(
             failed.append(item)
 
 
-def _map_on_ray(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    workers: int,
-    deadline_seconds: float,
-    failed: list[Item],
-) -> Iterator[tuple[Item, Result]]:
-    # Ray itself tries nothing again: what crashes workers is run `ATTEMPTS` times in all.
-    remote: Any = ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(_apply)
-    waiting = deque(_Try(item, 1) for item in items)
-    running: dict[Any, _Try] = {}
-    """By what the task yields."""
-    while waiting or running:
-        while waiting and len(running) < workers:
-            unit = waiting.popleft()
-            running[remote.remote(function, unit.item)] = unit
-        done: list[Any] = ray.wait(list(running), timeout=POLL_SECONDS)[0]
-        for outputs in done:
-            unit = running[outputs]
-            try:
-                result: Any = ray.get(next(outputs))
-            except Exception:
-                logger.exception("unit failed item=%s attempt=%d", unit.item, unit.attempt)
-                del running[outputs]
-                _try_again(unit, waiting, failed)
-                continue
-            if unit.since is None:
-                unit.since = time.monotonic()
-            else:
-                del running[outputs]
-                yield unit.item, result
-        for outputs in _overdue(running, deadline_seconds):
-            unit = running.pop(outputs)
-            logger.error("unit overdue item=%s seconds=%.0f", unit.item, deadline_seconds)
-            ray.cancel(outputs, force=True)
-            _try_again(unit, waiting, failed)
-
-
 def _call(function: Callable[[Item, Shared], Result], handle: Shared, item: Item) -> Result:
     return function(item, handle)
-
-
-def _apply(function: Callable[[Item], Result], item: Item) -> Iterator[Result | None]:
-    """A Ray task, which sends what it yields: None when it starts, and then the result."""
-    yield None
-    yield function(item)
-
-
-def _try_again(unit: _Try, waiting: deque[_Try], failed: list[Any]) -> None:
-    if unit.attempt < ATTEMPTS:
-        waiting.append(_Try(unit.item, unit.attempt + 1))
-    else:
-        failed.append(unit.item)
-
-
-def _overdue(running: dict[Any, _Try], deadline_seconds: float) -> list[Any]:
-    now = time.monotonic()
-    return [
-        outputs
-        for outputs, unit in running.items()
-        if unit.since is not None and now - unit.since > deadline_seconds
-    ]

@@ -3,8 +3,12 @@
 `ray_cluster.map_unordered` makes the one or the other; the workers see no difference.
 """
 
+import threading
 import uuid
 from typing import Any, Protocol
+
+_turn = threading.Lock()
+"""Of the calls of all `Here`: units may run in several threads, and handles are pickled."""
 
 
 class Shared(Protocol):
@@ -26,4 +30,5 @@ class Here:
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """Call it."""
-        return getattr(self._target, method)(*arguments)
+        with _turn:
+            return getattr(self._target, method)(*arguments)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tests.hostile_server import HostileServer
 
-from diagonal_data import engine_native
+from diagonal_data import workplace
 from diagonal_data.config import DecodeConfig, ShardsConfig
 from diagonal_data.engine_native import fetch_and_decode, lines_of
 from diagonal_data.fetch import Fetcher
@@ -146,7 +146,7 @@ def test_what_nobody_thought_of_costs_one_row(
 def test_lanes_bound_the_bodies_that_are_held(
     server: HostileServer, make_jpeg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_native, "BACKLOG", 2)
+    monkeypatch.setattr(workplace, "BACKLOG", 2)
     held = most = 0
     real = Fetcher.open
 

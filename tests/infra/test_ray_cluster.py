@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.cluster_utils import Cluster
@@ -19,12 +20,9 @@ UNIT_SECONDS = 2.0
 MODES = [pytest.param(True, id="local"), pytest.param(False, id="ray", marks=pytest.mark.ray)]
 
 
-def run(function, items: list, local: bool, deadline_seconds: float = 60.0) -> dict:
-    return dict(
-        ray_cluster.map_unordered(
-            function, items, workers=2, local=local, deadline_seconds=deadline_seconds
-        )
-    )
+def run(function, items: list, *, local: bool = False, **settings: Any) -> dict:
+    settings = {"workers": 2, "deadline_seconds": 60.0} | settings
+    return dict(ray_cluster.map_unordered(function, items, local=local, **settings))
 
 
 @pytest.mark.parametrize("local", MODES)
@@ -58,15 +56,113 @@ def test_failing_units_are_tried_again_and_the_others_finish(tmp_path: Path, loc
 
 
 @pytest.mark.ray
-def test_a_unit_past_its_deadline_is_started_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("units_at_once", [1, 2])
+def test_a_unit_past_its_deadline_is_started_again(tmp_path: Path, units_at_once: int) -> None:
     def hang_once(name: str, _: Shared) -> str:
         first = tmp_path / name
-        if not first.exists():
+        if name == "stuck" and not first.exists():
             first.touch()
-            os.read(os.pipe()[0], 1)  # nothing is ever written to this pipe
+            hang()
         return name
 
-    assert run(hang_once, ["stuck"], local=False, deadline_seconds=3.0) == {"stuck": "stuck"}
+    names = ["stuck", "one", "two", "three"]
+    found = run(hang_once, names, workers=1, deadline_seconds=3.0, units_at_once=units_at_once)
+    assert found == {name: name for name in names}
+
+
+def hang() -> None:
+    os.read(os.pipe()[0], 1)  # nothing is ever written to this pipe
+
+
+@pytest.mark.ray
+def test_a_unit_that_waits_does_not_keep_the_next_one_of_its_worker(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    def wait_or_not(name: str, _: Shared) -> int:
+        if name == "waits":
+            gate.read_bytes()
+        return os.getpid()
+
+    finished = ray_cluster.map_unordered(
+        wait_or_not,
+        ["waits", "one", "two"],
+        workers=1,
+        units_at_once=2,
+        local=False,
+        deadline_seconds=60.0,
+    )
+    found = [next(finished), next(finished)]
+    assert [name for name, _ in found] == ["one", "two"]
+    gate.write_bytes(b"go")
+    found += finished
+    assert [name for name, _ in found[2:]] == ["waits"]
+    assert len({process for _, process in found}) == 1
+
+
+@pytest.mark.ray
+def test_every_worker_has_a_unit_before_one_has_two(tmp_path: Path) -> None:
+    meeting = tmp_path / "meeting"
+    os.mkfifo(meeting)
+
+    def meet(name: str, _: Shared) -> int:
+        # Each opens its end only when the other does, so that neither is done before both run.
+        if name == "one":
+            meeting.write_bytes(b"here")
+        else:
+            meeting.read_bytes()
+        return os.getpid()
+
+    found = run(meet, ["one", "two"], units_at_once=2)
+    assert len(set(found.values())) == 2
+
+
+@pytest.mark.ray
+def test_a_unit_beside_one_that_always_crashes_finishes(tmp_path: Path) -> None:
+    meeting = tmp_path / "meeting"
+    os.mkfifo(meeting)
+
+    def work(name: str, _: Shared) -> str:
+        with (tmp_path / name).open("a") as file:
+            file.write(".")
+        first = (tmp_path / name).read_text() == "."
+        if name == "crashes":
+            if first:
+                meeting.write_bytes(b"now both are here")
+            os._exit(1)
+        if first:
+            meeting.read_bytes()
+            hang()
+        return name
+
+    finished = ray_cluster.map_unordered(
+        work,
+        ["crashes", "beside"],
+        workers=1,
+        units_at_once=2,
+        local=False,
+        deadline_seconds=60.0,
+    )
+    with pytest.raises(UnitError, match="1 of 2 units failed 3 times: crashes"):
+        assert list(finished) == [("beside", "beside")]
+    assert len((tmp_path / "crashes").read_text()) == ray_cluster.ATTEMPTS
+    assert len((tmp_path / "beside").read_text()) == 2
+
+
+class Broken:
+    """Cannot be loaded by workers, as code that they do not have."""
+
+    def __reduce__(self) -> tuple:
+        return (int, ("no number",))
+
+    def __call__(self, item: str, _: Shared) -> str:
+        return item
+
+
+@pytest.mark.ray
+def test_workers_that_cannot_start_are_not_tried_for_ever() -> None:
+    with pytest.raises(UnitError, match="2 of 2 units failed 3 times"):
+        run(Broken(), ["one", "two"])
 
 
 @pytest.mark.ray
@@ -135,4 +231,4 @@ def test_a_shared_object_that_is_made_anew_is_told() -> None:
 
 
 def test_no_units_start_no_ray() -> None:
-    assert run(lambda item, _: item, [], local=False) == {}
+    assert run(lambda item, _: item, []) == {}
