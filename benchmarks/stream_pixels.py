@@ -22,7 +22,7 @@ from skimage.metrics import structural_similarity
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
 import stream_window
-from diagonal_train.stream import config, transforms
+from diagonal_train.streaming import config, transforms
 from stream_limits import walk
 
 SIDE, SEED = 224, 20_26

@@ -8,8 +8,8 @@ from typing import Any
 import fsspec.config
 import numpy as np
 import pytest
-from tests.train.stream.ranged_server import RangedServer
-from tests.train.stream.samples import CONFIG, SAMPLE
+from tests.train.streaming.ranged_server import RangedServer
+from tests.train.streaming.samples import CONFIG, SAMPLE
 
 from diagonal_infra import object_store
 from diagonal_train.streaming.index import ShardFile

@@ -10,9 +10,9 @@ from diagonal_train.streaming.config import LoaderConfig
 from diagonal_train.streaming.crop_boxes import (
     CROP_UNIFORMS,
     Box,
+    aligned_box,
     center_box,
     random_box,
-    reduced_box,
 )
 
 SIZES = [(400, 300), (300, 400), (224, 224), (17, 900), (900, 17), (3, 3), (2, 1000), (640, 427)]
@@ -82,22 +82,24 @@ def test_float32_uniforms_give_the_box_of_their_values() -> None:
         assert box == random_box(4000, 3000, [float(u) for u in uniforms], LoaderConfig())
 
 
-def test_a_reduced_box_keeps_its_place_and_enough_pixels() -> None:
+def test_an_aligned_box_keeps_its_place_and_enough_pixels() -> None:
     rng = np.random.default_rng(0)
     factors = set()
     for _ in range(2000):
         width, height = (int(side) for side in rng.integers(200, 3000, 2))
         box = random_box(width, height, rng.random(CROP_UNIFORMS).tolist(), LoaderConfig())
-        smaller, factor = reduced_box(box, width, height, 224)
+        aligned, factor = aligned_box(box, width, height, 224)
         factors.add(factor)
         if factor == 1:
-            assert smaller == box
+            assert aligned == box
             continue
-        assert min(smaller.width, smaller.height) >= 224
-        assert smaller.left + smaller.width <= width / factor
-        assert smaller.top + smaller.height <= height / factor
-        assert abs(smaller.left * factor - box.left) <= factor / 2
-        assert abs((smaller.left + smaller.width) * factor - box.left - box.width) < factor
+        edges = dataclasses.astuple(aligned)
+        assert [edge % factor for edge in edges] == [0] * 4
+        assert min(aligned.width, aligned.height) >= 224 * factor
+        assert aligned.left + aligned.width <= width
+        assert aligned.top + aligned.height <= height
+        assert abs(aligned.left - box.left) <= factor / 2
+        assert abs(aligned.left + aligned.width - box.left - box.width) < factor
     assert factors == {1, 2, 4, 8}
 
 

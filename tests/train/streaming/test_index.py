@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.train.stream.tars import write_tar
+from tests.train.streaming.tars import write_tar
 
 from diagonal_data.tar import parse_sample
 from diagonal_infra.errors import UserError

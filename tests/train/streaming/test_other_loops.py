@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import open_clip
 import torch
@@ -37,7 +38,7 @@ def test_open_clips_train_loop_runs_an_epoch_on_it(dataset: Path, tmp_path: Path
     )  # fmt: skip
     steps: list[int] = []
     board = SimpleNamespace(add_scalar=lambda name, value, step: steps.append(step))
-    data = {"train": DataInfo(dataloader=loader)}
+    data = {"train": DataInfo(dataloader=cast(Any, loader))}
     loss = open_clip.ClipLoss()
     train_one_epoch(model, data, loss, 0, optimizer, None, None, None, options, tb_writer=board)
     assert sorted(set(steps)) == list(range(120 // 16))

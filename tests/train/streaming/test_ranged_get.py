@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import fsspec
 import pytest
 from fsspec import AbstractFileSystem
-from tests.train.stream.ranged_server import RangedServer, Step
+from tests.train.streaming.ranged_server import RangedServer, Step
 
 from diagonal_infra.errors import StorageError, UserError
 from diagonal_train.streaming.index import ShardFile

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.train.stream.samples import (
+from tests.train.streaming.samples import (
     OFFSETS,
     SAMPLE,
     WINDOW,

@@ -9,8 +9,8 @@ import fsspec.config
 import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.train.stream.ranged_server import RangedServer, Step
-from tests.train.stream.samples import (
+from tests.train.streaming.ranged_server import RangedServer, Step
+from tests.train.streaming.samples import (
     OFFSETS,
     SAMPLE,
     WINDOW,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.train.stream.tars import archive, pairs, write_tar
+from tests.train.streaming.tars import archive, pairs, write_tar
 
 from diagonal_infra.errors import StorageError, UserError
 from diagonal_train.streaming.index import SampleIndex, open_index

@@ -4,7 +4,7 @@ import fsspec
 import pytest
 import webdataset
 from tests.hostile_server import HostileServer
-from tests.train.stream.tars import FORMATS, archive, pairs
+from tests.train.streaming.tars import FORMATS, archive, pairs
 from webdataset import tariterators
 
 from diagonal_data.tar import parse_sample

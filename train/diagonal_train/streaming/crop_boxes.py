@@ -36,12 +36,12 @@ class Box:
 def random_box(
     width: int, height: int, uniforms: Sequence[float] | np.ndarray, config: LoaderConfig
 ) -> Box:
-    """The box that `config.transform` takes from an image of that size."""
+    """The box that `config.transform` draws in an image of that size."""
     # Python's numbers: numpy's are slower one by one, and its float32 would round the area.
-    numbers = np.asarray(uniforms, np.float64).tolist()
+    uniforms = np.asarray(uniforms, np.float64).tolist()
     if config.transform == "square":
-        return square_box(width, height, numbers)
-    return resized_crop_box(width, height, numbers, config.crop_scale, config.crop_ratio)
+        return square_box(width, height, uniforms)
+    return resized_crop_box(width, height, uniforms, config.crop_scale, config.crop_ratio)
 
 
 def resized_crop_box(
@@ -74,12 +74,14 @@ def square_box(width: int, height: int, uniforms: Sequence[float]) -> Box:
     return _placed(width, height, side, side, uniforms)
 
 
-def reduced_box(box: Box, width: int, height: int, least: int) -> tuple[Box, int]:
-    """The box in its image reduced by the largest of `JPEG_FACTORS` that leaves `least` pixels.
+def aligned_box(box: Box, width: int, height: int, least: int) -> tuple[Box, int]:
+    """A box on whole pixels of the image as a JPEG is reduced while it is decoded, and by how much.
 
-    Also the factor, or 1 with the box as it is. Edges become whole pixels of the reduced image, so
-    they lie up to half a factor from where they were: a box half a pixel beside them would change
-    the picture more than the reduction does.
+    Its edges are multiples of the largest of `JPEG_FACTORS` that leaves it `least` reduced pixels
+    a side; if none does, the box is as it was and the factor 1.
+
+    Done whatever the format and the decoder: a box half a pixel beside would change the picture
+    more than the reduction does.
     """
     for factor in JPEG_FACTORS:
         right, bottom = box.left + box.width, box.top + box.height
@@ -87,10 +89,11 @@ def reduced_box(box: Box, width: int, height: int, least: int) -> tuple[Box, int
             (edge + factor // 2) // factor for edge in (box.left, box.top, right, bottom)
         )
         # The last column or row of the reduced image may hold less than a whole pixel.
-        inner_width = min(right, width // factor) - left
-        inner_height = min(bottom, height // factor) - top
-        if min(inner_width, inner_height) >= least:
-            return Box(left=left, top=top, width=inner_width, height=inner_height), factor
+        across = min(right, width // factor) - left
+        down = min(bottom, height // factor) - top
+        if min(across, down) >= least:
+            edges = (factor * edge for edge in (left, top, across, down))
+            return Box(**dict(zip(("left", "top", "width", "height"), edges, strict=True))), factor
     return box, 1
 
 

@@ -4,9 +4,8 @@
     evaluation   largest centred square               ─► resize to the square
 
 A JPEG whose box is at least twice the size asked for is decoded at a fraction of its size by
-leaving out frequencies, which is faster and filters as well; in training the edges of its box then
-move to whole pixels of the smaller image. Images leave as H×W×3 RGB, as they
-are coded: like open_clip, nothing here turns them by their EXIF orientation.
+leaving out frequencies, which is faster and filters as well. Images leave as H×W×3 RGB, as they are
+coded: like open_clip, nothing here turns them by their EXIF orientation.
 
 decoder      JPEG                           other formats          resize
 fast         libjpeg-turbo, 1/1 … 1/8       Pillow, on white       torch, antialiased bicubic
@@ -32,9 +31,9 @@ from diagonal_train.streaming.config import LoaderConfig
 from diagonal_train.streaming.crop_boxes import (
     CROP_UNIFORMS,
     Box,
+    aligned_box,
     center_box,
     random_box,
-    reduced_box,
 )
 
 JPEG_MAGIC = b"\xff\xd8"
@@ -56,7 +55,8 @@ PILLOW_ERRORS = (
     Image.DecompressionBombError,
 )
 """What damage makes Pillow raise; RuntimeError comes from AVIF."""
-ChooseBox = Callable[[int, int], Box]
+ChooseBox = Callable[[int, int], tuple[Box, int]]
+"""Given width and height: a box, and by how much a JPEG is reduced; see `aligned_box`."""
 
 
 class DecodeError(ValueError):
@@ -82,15 +82,16 @@ def train_pixels(
     """
     assert len(uniforms) == CROP_UNIFORMS
 
-    def choose_box(width: int, height: int) -> Box:
-        return random_box(width, height, uniforms, config)
+    def choose_box(width: int, height: int) -> tuple[Box, int]:
+        box = random_box(width, height, uniforms, config)
+        return aligned_box(box, width, height, least=min(out_HWC.shape[:2]))
 
     if config.decoder == "pillow":
         image = _crop_by_pillow(content, choose_box, _alpha_dropped)
         height, width, _ = out_HWC.shape
         out_HWC[:] = image.resize((width, height), Image.Resampling.BICUBIC)
     else:
-        _resize(_decode_box(content, choose_box, out_HWC.shape[0]), out_HWC)
+        _resize(_decode_box(content, choose_box), out_HWC)
 
 
 def center_crop(content: bytes, image_size: int) -> np.ndarray:
@@ -128,11 +129,11 @@ def preprocess_for_eval(image_size: int) -> Callable[[bytes], np.ndarray]:
     return lambda content: np.ascontiguousarray(center_crop(content, image_size).transpose(2, 0, 1))
 
 
-def _decode_box(content: bytes, choose_box: ChooseBox, least: int) -> np.ndarray:
-    """The pixels of the box, reduced while no side falls below `least`."""
+def _decode_box(content: bytes, choose_box: ChooseBox) -> np.ndarray:
+    """The pixels of the box, reduced as it may be."""
     if content.startswith(JPEG_MAGIC):
         try:
-            return _decode_jpeg_box(content, choose_box, least)
+            return _decode_jpeg_box(content, choose_box)
         except DecodeError:
             raise
         except ValueError as error:
@@ -141,17 +142,20 @@ def _decode_box(content: bytes, choose_box: ChooseBox, least: int) -> np.ndarray
     return np.array(_crop_by_pillow(content, choose_box, _on_white))
 
 
-def _decode_jpeg_box(content: bytes, choose_box: ChooseBox, least: int) -> np.ndarray:
+def _decode_jpeg_box(content: bytes, choose_box: ChooseBox) -> np.ndarray:
     width, height = _jpeg_size(content)
     _check_size(width, height)
-    box, factor = reduced_box(choose_box(width, height), width, height, least)
+    box, factor = choose_box(width, height)
     pixels_HWC = simplejpeg.decode_jpeg(
         content,
         colorspace="RGB",
         min_height=math.ceil(height / factor),
         min_width=math.ceil(width / factor),
     )
-    return pixels_HWC[box.top : box.top + box.height, box.left : box.left + box.width]
+    left, top, width, height = (
+        edge // factor for edge in (box.left, box.top, box.width, box.height)
+    )
+    return pixels_HWC[top : top + height, left : left + width]
 
 
 def _resize(pixels_HWC: np.ndarray, out_HWC: np.ndarray) -> None:
@@ -176,7 +180,7 @@ def _crop_by_pillow(
         raise
     except PILLOW_ERRORS as error:
         raise DecodeError(str(error)) from error
-    box = choose_box(*pixels.size)
+    box, _ = choose_box(*pixels.size)
     return pixels.crop((box.left, box.top, box.left + box.width, box.top + box.height))
 
 
