@@ -38,10 +38,10 @@ def random_box(
 ) -> Box:
     """The box that `config.transform` draws in an image of that size."""
     # Python's numbers: numpy's are slower one by one, and its float32 would round the area.
-    uniforms = np.asarray(uniforms, np.float64).tolist()
+    numbers: list[float] = np.asarray(uniforms, np.float64).tolist()
     if config.transform == "square":
-        return square_box(width, height, uniforms)
-    return resized_crop_box(width, height, uniforms, config.crop_scale, config.crop_ratio)
+        return square_box(width, height, numbers)
+    return resized_crop_box(width, height, numbers, config.crop_scale, config.crop_ratio)
 
 
 def resized_crop_box(
