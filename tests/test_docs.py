@@ -11,6 +11,7 @@ from tests.test_recipes import COMMANDS
 from diagonal_data.schema import ROW_SCHEMA, TRANSIENT, Reason
 from diagonal_infra.cli import parse_recipe
 from diagonal_infra.launch import MODULES
+from diagonal_train.streaming.samples import CAUSES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -79,3 +80,8 @@ def test_the_page_on_formats_names_what_is_retried() -> None:
     page = (ROOT / "docs" / "data-format.md").read_text()
     (listed,) = re.findall(r"one that may pass: `([\w\s]+)`", page)
     assert set(listed.split()) == TRANSIENT
+
+
+def test_every_cause_of_replacement_is_explained() -> None:
+    page = (ROOT / "docs" / "streaming.md").read_text()
+    assert tuple(re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)) == CAUSES

@@ -105,12 +105,20 @@ def test_neighbours_in_a_shard_are_spread_over_batches() -> None:
     assert np.corrcoef(np.arange(64), first)[0, 1] < 0.5
 
 
-def test_windows_end_with_their_shard_and_repetition() -> None:
-    index = index_of([5, 3])
+def test_windows_end_with_their_repetition_and_source() -> None:
+    index = index_of([5, 3, 2], sources=[2, 1])
     index.repetition[4:] = 1
     plan = plan_order(index, lanes=1, window=3, global_batch_size=2, seed=0)
     spans = list(zip(plan.window_start.tolist(), plan.window_length.tolist(), strict=True))
-    assert spans == [(0, 3), (3, 1), (4, 1), (5, 3)]
+    assert spans == [(0, 3), (3, 1), (4, 3), (7, 1), (8, 2)]
+
+
+def test_how_samples_are_sharded_changes_nothing() -> None:
+    one = plan_of([40, 30, 26], lanes=4, window=8, batch=8)
+    other = plan_of([96], lanes=4, window=8, batch=8)
+    assert [batch_samples(one, b) for b in range(30)] == [
+        batch_samples(other, b) for b in range(30)
+    ]
 
 
 def test_a_window_is_no_longer_than_a_lane_of_one_pass() -> None:

@@ -90,7 +90,8 @@ class LaneStream(IterableDataset[Batch | DiagonalError]):
             numbers, windows = samples_at(self.plan, positions)
             uniforms = uniforms_at(self.plan.seed, positions, WIDTH)
             clock.stop("order")
-            yield clock, _BatchOrder(ahead, positions, numbers, windows, uniforms)
+            shards = self.index.shard[numbers]
+            yield clock, _BatchOrder(ahead, positions, numbers, windows, shards, uniforms)
             batch_index += 1
 
     def _batch(self, source: SampleSource, order: "_BatchOrder", clock: "StageClock") -> Batch:
@@ -164,13 +165,14 @@ class _BatchOrder:
     positions: np.ndarray
     numbers: np.ndarray
     windows: np.ndarray
+    shards: np.ndarray
     uniforms: np.ndarray
 
     def samples(self) -> Iterator[tuple]:
         """Number, window, position and uniforms of each sample."""
         return zip(
             self.numbers.tolist(),
-            map(self.ahead.span, self.windows.tolist()),
+            map(self.ahead.span, self.windows.tolist(), self.shards.tolist()),
             self.positions.tolist(),
             self.uniforms.tolist(),
             strict=True,

@@ -1,8 +1,8 @@
 """Which sample comes when: a pure function of (seed, position), so that the whole state of the
 loader is the number of samples seen.
 
-    source   passes over its windows (runs of `window` kept samples of one shard), each pass in an
-             order of its own: every sample once, then every sample again, …
+    source   passes over its windows (runs of `window` kept samples), each pass in an order of its
+             own: every sample once, then every sample again, …
     pass     weight × samples of each source, taken from where its last pass ended; the windows of
              all sources are mixed; pass after pass is the flat stream
     round    the flat stream is cut into rounds of lanes × window positions; lane l takes the l-th
@@ -10,10 +10,12 @@ loader is the number of samples seen.
     batch    batch b takes the next global_batch_size / lanes positions of every lane, lane by lane
 
 Nothing of this knows ranks or workers: these only own whole lanes, so every division of the lanes
-sees the same global batches. After any number of passes each sample of a source has come
-weight × passes times, rounded up or down; batches meet the end of a pass up to one round early or
-late. The shuffle's bias: samples of one window come within one round of each other. With window 1
-it is a uniform permutation.
+sees the same global batches. Nor does it know shards: a filtered dataset and one that was resharded
+with the same filter give the same stream.
+
+After any number of passes each sample of a source has come weight × passes times, rounded up or
+down; batches meet the end of a pass up to one round early or late. The shuffle's bias: samples of
+one window come within one round of each other. With window 1 it is a uniform permutation.
 """
 
 from dataclasses import dataclass
@@ -46,7 +48,7 @@ class OrderPlan:
     window_start: np.ndarray
     """Number of each window's first kept sample."""
     window_length: np.ndarray
-    """Kept samples in each window; short at the end of a shard."""
+    """Kept samples in each window; short at the end of a source or repetition."""
     sources: tuple[Source, ...]
     lanes: int
     window: int
@@ -255,12 +257,11 @@ def _round_order(seed: int, number: int, lane: int, window: int) -> np.ndarray:
 
 
 def _windows(index: SampleIndex, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """First sample and length of each run of at most `window` samples of one shard."""
-    repetition, shard = index.repetition, index.shard
-    changes = np.flatnonzero((np.diff(shard) != 0) | (np.diff(repetition) != 0)) + 1
+    """First sample and length of each run of at most `window` samples."""
+    changes = np.flatnonzero(np.diff(index.repetition)) + 1
     # Two sources may be the same dataset.
     begins = np.unique(np.concatenate([[0], changes, index.source_ends[:-1]]))
-    ends = np.concatenate([begins[1:], [len(shard)]])
+    ends = np.concatenate([begins[1:], [len(index)]])
     counts = -(-(ends - begins) // window)
     first = np.repeat(begins, counts)
     turn = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)

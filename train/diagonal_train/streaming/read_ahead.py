@@ -1,9 +1,11 @@
 """Tells the reader which windows its lanes come to next, and which they have left.
 
 A round (order.py) is read from a few windows per lane. When a batch begins, the windows of its
-rounds and of one round more are expected, and those of rounds before it are released.
+rounds and of one round more are expected, and those of rounds before it are released. To the reader
+a window that goes on in the next shard is two.
 """
 
+import itertools
 from collections import Counter, deque
 
 import numpy as np
@@ -27,7 +29,8 @@ class ReadAhead:
         self._groups: deque[tuple[int, list[int]]] = deque()
         """Last round of some that were expected together, and their windows."""
         self._uses: Counter[int] = Counter()
-        self._spans: dict[int, Window] = {}
+        self._spans: dict[int, dict[int, Window]] = {}
+        """By window and shard."""
 
     def advance(self, batch_index: int) -> None:
         """Make ready for a batch; batches come in order."""
@@ -42,9 +45,9 @@ class ReadAhead:
         while self._groups and self._groups[0][0] < first:
             self._release(self._groups.popleft()[1])
 
-    def span(self, window: int) -> Window:
-        """Where a window of the batch in hand lies."""
-        return self._spans[window]
+    def span(self, window: int, shard: int) -> Window:
+        """What lies in a shard of a window of the batch in hand."""
+        return self._spans[window][shard]
 
     def _expect(self, rounds: range) -> None:
         positions = positions_of_rounds(self._plan, rounds, self._lanes)
@@ -55,10 +58,17 @@ class ReadAhead:
                 self._spans[window] = self._expect_window(window)
         self._groups.append((rounds[-1], windows))
 
-    def _expect_window(self, window: int) -> Window:
+    def _expect_window(self, window: int) -> dict[int, Window]:
         start = int(self._plan.window_start[window])
-        numbers = slice(start, start + int(self._plan.window_length[window]))
-        offsets, lengths = self._index.offset[numbers], self._index.length[numbers]
+        end = start + int(self._plan.window_length[window])
+        edges = np.flatnonzero(np.diff(self._index.shard[start:end])) + start + 1
+        parts = itertools.pairwise([start, *edges.tolist(), end])
+        return {
+            int(self._index.shard[first]): self._expect_part(first, last) for first, last in parts
+        }
+
+    def _expect_part(self, start: int, end: int) -> Window:
+        offsets, lengths = self._index.offset[start:end], self._index.length[start:end]
         span = Window(
             shard=int(self._index.shard[start]),
             begin=int(offsets[0]),
@@ -72,4 +82,5 @@ class ReadAhead:
             self._uses[window] -= 1
             if not self._uses[window]:
                 del self._uses[window]
-                self._reader.release(self._spans.pop(window))
+                for span in self._spans.pop(window).values():
+                    self._reader.release(span)
