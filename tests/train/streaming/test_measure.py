@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from diagonal_train.stream import StreamConfig, dataloader, open_stream
 from diagonal_train.streaming.measure import MeasureConfig, main, measure
 from diagonal_train.streaming.shuffle_quality import shuffle_quality
 
-STREAM = {"global_batch_size": 16, "lanes": 16, "window": 4, "image_size": 16}
+STREAM: dict[str, Any] = {"global_batch_size": 16, "lanes": 16, "window": 4, "image_size": 16}
 
 
 def test_the_command_prints_what_it_measured_and_writes_the_uids(

@@ -27,8 +27,9 @@ TROUBLE = [("drop", 700), ("status", 503), ("cut", 20), ("short", 999), ("busy",
 @pytest.fixture
 def config(own_dataset: Path) -> Config:
     """Makes a stream of the coloured shapes; arguments replace fields."""
-    fields: dict[str, Any] = {"global_batch_size": 16, "lanes": 8, "window": 6, "image_size": 16}
-    return lambda **changes: StreamConfig(**fields | {"data": str(own_dataset)} | changes)
+    fields: dict[str, Any] = {"data": str(own_dataset), "global_batch_size": 16, "lanes": 8}
+    fields |= {"window": 6, "image_size": 16}
+    return lambda **changes: StreamConfig(**fields | changes)
 
 
 def uids_of(config: StreamConfig, steps: int = 50) -> list[list[str]]:
