@@ -58,10 +58,8 @@ def test_replaced_samples_are_shown_by_cause(
 
 
 def test_a_larger_window_is_shuffled_worse(dataset: Path) -> None:
-    good, bad = (
-        open_stream(StreamConfig(data=str(dataset), **STREAM | {"lanes": 4, "window": window}))
-        for window in (1, 30)
-    )
+    fields: dict[str, Any] = STREAM | {"data": str(dataset), "lanes": 4}
+    good, bad = (open_stream(StreamConfig(**fields | {"window": window})) for window in (1, 30))
     perfect, poor = shuffle_quality(good[1], good[0]), shuffle_quality(bad[1], bad[0])
     assert abs(perfect.neighbours) < 0.1
     assert poor.neighbours > perfect.neighbours
