@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ def test_replaced_samples_are_shown_by_cause(
 
 
 def test_a_larger_window_is_shuffled_worse(dataset: Path) -> None:
-    fields: dict[str, Any] = STREAM | {"data": str(dataset), "lanes": 4}
-    good, bad = (open_stream(StreamConfig(**fields | {"window": window})) for window in (1, 30))
+    config = StreamConfig(data=str(dataset), **STREAM)
+    config = replace(config, lanes=4)
+    good, bad = (open_stream(replace(config, window=window)) for window in (1, 30))
     perfect, poor = shuffle_quality(good[1], good[0]), shuffle_quality(bad[1], bad[0])
     assert abs(perfect.neighbours) < 0.1
     assert poor.neighbours > perfect.neighbours
