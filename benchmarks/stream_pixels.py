@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from skimage.metrics import structural_similarity
-from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import resized_crop
 
 import stream_window
-from diagonal_train.streaming import config, transforms
+from diagonal_train.streaming import config, crop_boxes, transforms
 from stream_limits import walk
 
 SIDE, SEED = 224, 20_26
@@ -38,11 +39,14 @@ def ours(picture: bytes, uniforms: Sequence[float], loader: config.LoaderConfig)
 
 
 def torchvisions(picture: bytes) -> np.ndarray:
-    """The pixels of open_clip's step for the fixed crop."""
-    bicubic = InterpolationMode.BICUBIC
-    crop = RandomResizedCrop(SIDE, scale=WHOLE, ratio=WHOLE, interpolation=bicubic)
+    """The pixels of open_clip's step for the fixed crop, as it lies on our grid."""
     with Image.open(io.BytesIO(picture)) as image:
-        return np.asarray(crop(image.convert("RGB")))
+        square = crop_boxes.center_box(*image.size)
+        box, _ = crop_boxes.aligned_box(square, *image.size, least=SIDE)
+        place = box.top, box.left, box.height, box.width
+        bicubic = InterpolationMode.BICUBIC
+        image_or_tensor: Any = image.convert("RGB")
+        return np.asarray(resized_crop(image_or_tensor, *place, [SIDE, SIDE], bicubic))
 
 
 def compare(pictures: Sequence[bytes]) -> dict[str, dict[str, float]]:

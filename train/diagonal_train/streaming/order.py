@@ -119,17 +119,17 @@ def positions_for_batch(plan: OrderPlan, batch_index: int, lanes: range) -> np.n
     """Flat stream positions of a batch's samples in `lanes`, lane-major, int64."""
     turns = np.arange(batch_index * plan.lane_share, (batch_index + 1) * plan.lane_share)
     rounds, slots = np.divmod(turns, plan.window)
-    positions = np.empty((len(lanes), plan.lane_share), np.int64)
-    for row, lane in enumerate(lanes):
-        shuffled = slots
-        if plan.window > 1:
-            shuffled = np.empty_like(slots)
-            for number in range(int(rounds[0]), int(rounds[-1]) + 1):
-                inside = rounds == number
-                order = _round_order(plan.seed, number, lane, plan.window)
-                shuffled[inside] = order[slots[inside]]
-        positions[row] = (rounds * plan.lanes + lane) * plan.window + shuffled
-    return positions.reshape(-1)
+    shuffled = np.broadcast_to(slots, (len(lanes), plan.lane_share))
+    if plan.window > 1:
+        shuffled = np.concatenate(
+            [
+                _round_orders(plan.seed, number, lanes, plan.window)[:, slots[rounds == number]]
+                for number in range(int(rounds[0]), int(rounds[-1]) + 1)
+            ],
+            axis=1,
+        )
+    pieces = rounds * plan.lanes + np.array(lanes)[:, None]
+    return (pieces * plan.window + shuffled).reshape(-1)
 
 
 def samples_at(plan: OrderPlan, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,13 +185,19 @@ def uniforms_at(seed: int, positions: np.ndarray, width: int) -> np.ndarray:
     SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), whose n-th output can be had without those
     before it; a generator for each sample would take longer than reading the sample.
     """
-    start = generator_for(seed, SAMPLE_KEY, 0).integers(2**64, dtype=np.uint64)
+    start = _start_of(seed)
     counters = positions.astype(np.uint64)[:, None] * np.uint64(width)
     z = start + (counters + np.arange(1, width + 1, dtype=np.uint64)) * GOLDEN_GAMMA
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z = z ^ (z >> np.uint64(31))
     return (z >> np.uint64(11)) * 2.0**-53
+
+
+@lru_cache(maxsize=16)
+def _start_of(seed: int) -> np.uint64:
+    """Where SplitMix64 begins with a seed."""
+    return generator_for(seed, SAMPLE_KEY, 0).integers(2**64, dtype=np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,10 +256,11 @@ def _source_order(plan: OrderPlan, s: int, turn: int) -> np.ndarray:
     return drawn
 
 
-@lru_cache(maxsize=1024)
-def _round_order(seed: int, number: int, lane: int, window: int) -> np.ndarray:
-    """How a lane shuffles its piece of a round; a batch may take but a small part of it."""
-    return generator_for(seed, ROUND_KEY, number, lane).permutation(window)
+@lru_cache(maxsize=16)
+def _round_orders(seed: int, number: int, lanes: range, window: int) -> np.ndarray:
+    """How each of the lanes shuffles its piece of a round; a batch may take a small part of it."""
+    orders = (generator_for(seed, ROUND_KEY, number, lane).permutation(window) for lane in lanes)
+    return np.stack(list(orders))
 
 
 def _windows(index: SampleIndex, window: int) -> tuple[np.ndarray, np.ndarray]:
