@@ -1,66 +1,152 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from open_clip.loss import ClipLoss
+from open_clip.loss import ClipLoss, SigLipLoss
+from tests.train.rank_loss import Encoders, whole_batch
+from torch import Tensor
 
-from diagonal_train.loss import softmax_contrastive_loss
+from diagonal_train.loss import Kind, contrastive_loss, dense_contrastive_loss
 
-SCRIPT = str(Path(__file__).parent / "two_rank_loss.py")
+SCRIPT = str(Path(__file__).parent / "rank_loss.py")
+KINDS: list[Kind] = ["softmax", "sigmoid"]
 RunRanks = Callable[..., None]
+Loss = Callable[..., Tensor]
 
 
-@pytest.fixture(scope="module")
-def one_process(
-    run_ranks: RunRanks, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, torch.Tensor]:
-    """Loss and gradients of one process that holds the whole batch."""
-    out = tmp_path_factory.mktemp("loss") / "one.pt"
-    run_ranks([SCRIPT, str(out)], 1)
-    return torch.load(out, weights_only=True)
+def features(
+    count: int, width: int, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Images, texts, a scale and a bias, all of them asking for gradients."""
+    rng = torch.Generator().manual_seed(0)
+    image, text = (
+        torch.nn.functional.normalize(torch.randn(count, width, dtype=dtype, generator=rng), dim=-1)
+        for _ in range(2)
+    )
+    scale, bias = torch.tensor(13.0, dtype=dtype), torch.tensor(-4.0, dtype=dtype)
+    return tuple(part.requires_grad_() for part in (image, text, scale, bias))  # pyright: ignore[reportReturnType]
 
 
-@pytest.mark.parametrize("world_size", [2])
-def test_ranks_give_the_loss_and_every_gradient_of_one_process(
-    one_process: dict[str, torch.Tensor], run_ranks: RunRanks, tmp_path: Path, world_size: int
+def with_gradients(loss: Tensor, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    return [loss, *torch.autograd.grad(loss, inputs)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_ranks_give_the_loss_and_every_gradient_of_the_whole_batch(
+    run_ranks: RunRanks, tmp_path: Path, world_size: int, kind: Kind
 ) -> None:
     out = tmp_path / "ranks.pt"
-    run_ranks([SCRIPT, str(out)], world_size)
+    run_ranks([SCRIPT, str(out), kind, "5"], world_size)
     ranks = torch.load(out, weights_only=True)
-    assert ranks.keys() == one_process.keys() >= {"loss", "logit_scale", "image.weight"}
-    for name, value in one_process.items():
+    encoders = Encoders()
+    loss = dense_contrastive_loss(*encoders(*whole_batch()), kind=kind)
+    loss.backward()
+    if kind == "softmax":
+        encoders.logit_bias.grad = torch.zeros((), dtype=torch.float64)
+    expected = {name: p.grad for name, p in encoders.named_parameters()}
+    assert ranks.keys() == expected.keys() | {"loss"}
+    torch.testing.assert_close(ranks["loss"], loss, rtol=1e-10, atol=1e-12)
+    for name, value in expected.items():
         torch.testing.assert_close(ranks[name], value, rtol=1e-10, atol=1e-12)
 
 
-def test_loss_and_gradients_are_open_clips() -> None:
-    rng = torch.Generator().manual_seed(0)
-    results = []
-    for loss_of in (softmax_contrastive_loss, ClipLoss()):
-        rng.manual_seed(0)
-        image, text = (
-            torch.nn.functional.normalize(
-                torch.randn(9, 4, dtype=torch.float64, generator=rng), dim=-1
-            ).requires_grad_()
-            for _ in range(2)
-        )
-        scale = torch.tensor(13.0, dtype=torch.float64, requires_grad=True)
-        loss = loss_of(image, text, scale)
-        results.append((loss, *torch.autograd.grad(loss, (image, text, scale))))
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tile", [1, 3, 8, 9, 100])
+def test_tiles_change_nothing(kind: Kind, tile: int) -> None:
+    inputs = features(9, 4)
+    used = inputs if kind == "sigmoid" else inputs[:3]
+    ours = with_gradients(contrastive_loss(*inputs, kind=kind, tile=tile), used)
+    dense = with_gradients(dense_contrastive_loss(*inputs, kind=kind), used)
+    for left, right in zip(ours, dense, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
+
+
+def test_softmax_is_open_clips() -> None:
+    inputs = features(9, 4)[:3]
+    ours = with_gradients(contrastive_loss(*inputs, tile=4), inputs)
+    theirs = with_gradients(ClipLoss()(*inputs), inputs)
+    for left, right in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
+
+
+def test_sigmoid_is_open_clips() -> None:
+    inputs = features(9, 4)
+    ours = with_gradients(contrastive_loss(*inputs, kind="sigmoid", tile=4), inputs)
+    theirs = with_gradients(SigLipLoss()(*inputs), inputs)
+    for left, right in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_is_scaled_by_what_comes_behind(kind: Kind) -> None:
+    inputs = features(6, 4)
+    once = torch.autograd.grad(contrastive_loss(*inputs, kind=kind), inputs[:3])
+    thrice = torch.autograd.grad(3 * contrastive_loss(*inputs, kind=kind), inputs[:3])
+    for left, right in zip(once, thrice, strict=True):
+        torch.testing.assert_close(3 * left, right)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 1e4])
+def test_logits_however_far_apart_give_the_exact_loss(scale: float) -> None:
+    """Two opposite bundles: with scale 1e4 no common shift serves all rows."""
+    exact = [part.detach() for part in features(12, 3)[:2]]
+    exact[0][6:] *= -1
+    inputs = [part.float().requires_grad_() for part in exact]
+    wide = [part.clone().requires_grad_() for part in exact]
+    ours = contrastive_loss(inputs[0], inputs[1], torch.tensor(scale), tile=5)
+    dense = dense_contrastive_loss(wide[0], wide[1], torch.tensor(scale, dtype=torch.float64))
+    assert ours.item() == pytest.approx(dense.item(), rel=1e-5)
+    ours_of, dense_of = torch.autograd.grad(ours, inputs), torch.autograd.grad(dense, wide)
+    for left, right in zip(ours_of, dense_of, strict=True):
+        torch.testing.assert_close(left.double(), right, rtol=1e-3, atol=1e-4 * scale)
 
 
 def test_features_that_say_nothing_cost_the_log_of_the_batch() -> None:
     same = torch.ones(8, 4) / 2
-    loss = softmax_contrastive_loss(same, same, torch.tensor(10.0))
+    loss = contrastive_loss(same, same, torch.tensor(10.0))
     assert loss.item() == pytest.approx(math.log(8), rel=1e-6)
 
 
-def test_logits_are_float32_whatever_autocast_says() -> None:
-    features = torch.nn.functional.normalize(torch.randn(6, 4), dim=-1)
-    exact = softmax_contrastive_loss(features, features, torch.tensor(50.0))
+def test_a_batch_of_one_costs_nothing() -> None:
+    one = torch.ones(1, 4) / 2
+    assert contrastive_loss(one, one, torch.tensor(10.0)).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_float32_whatever_autocast_says(kind: Kind) -> None:
+    same = torch.nn.functional.normalize(torch.randn(6, 4), dim=-1)
+    exact = contrastive_loss(same, same, torch.tensor(50.0), kind=kind)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = softmax_contrastive_loss(features, features, torch.tensor(50.0))
+        mixed = contrastive_loss(same, same, torch.tensor(50.0), kind=kind)
     assert torch.equal(exact, mixed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_feature_that_is_no_number_makes_the_loss_none(kind: Kind) -> None:
+    image, text = torch.ones(3, 4), torch.ones(3, 4)
+    image[1, 2] = math.nan
+    assert math.isnan(contrastive_loss(image, text, torch.tensor(1.0), kind=kind).item())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_does_not_grow_with_the_square_of_the_batch(kind: Kind) -> None:
+    """No tensor that autograd keeps, and none that is made, is larger than features or a tile."""
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            out = function(*args, **(kwargs or {}))
+            for part in out if isinstance(out, tuple) else (out,):
+                if isinstance(part, Tensor):
+                    largest = max(largest, part.untyped_storage().nbytes())
+            return out
+
+    inputs = features(512, 8, torch.float32)[:3]
+    with Watch():
+        contrastive_loss(*inputs, kind=kind, tile=32).backward()
+    assert largest <= 512 * 8 * 4

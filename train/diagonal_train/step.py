@@ -22,7 +22,7 @@ from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import prepare_images
 from diagonal_train.config import TrainConfig
 from diagonal_train.distributed import World, from_all, sum_over_ranks
-from diagonal_train.loss import softmax_contrastive_loss
+from diagonal_train.loss import contrastive_loss
 from diagonal_train.models import DualEncoder
 from diagonal_train.optimizer import clamp_logit_scale, lr_at, set_lr
 from diagonal_train.start import Start
@@ -81,7 +81,7 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     )
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         image_BD, text_BD, logit_scale = job.replica(images_BCHW, batch.tokens)
-    loss = softmax_contrastive_loss(image_BD, text_BD, logit_scale)
+    loss = contrastive_loss(image_BD, text_BD, logit_scale)
     job.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     longest = config.optimizer.clip_grad_norm or math.inf

@@ -1,10 +1,11 @@
 """A rank of test_loss.py: loss and averaged gradients of its part of a batch, written to a file.
 
-python two_rank_loss.py OUT     with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set
+python rank_loss.py OUT KIND TILE     with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set
 """
 
 import sys
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -12,13 +13,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from diagonal_train.distributed import from_environment, process_group
-from diagonal_train.loss import softmax_contrastive_loss
+from diagonal_train.loss import Kind, contrastive_loss
 
-BATCH_SIZE = 12
+BATCH_SIZE = 24
 
 
 class Encoders(nn.Module):
-    """Two linear encoders and a logit scale, in float64."""
+    """Two linear encoders, a logit scale and a bias, in float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,14 +27,13 @@ class Encoders(nn.Module):
         self.image = nn.Linear(7, 5, dtype=torch.float64)
         self.text = nn.Linear(6, 5, dtype=torch.float64)
         self.logit_scale = nn.Parameter(torch.tensor(2.5, dtype=torch.float64))
+        self.logit_bias = nn.Parameter(torch.tensor(-1.5, dtype=torch.float64))
 
-    def forward(
-        self, images: torch.Tensor, texts: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Embeddings of length 1, and the scale."""
+    def forward(self, images: torch.Tensor, texts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Embeddings of length 1, the scale and the bias."""
         image = nn.functional.normalize(self.image(images), dim=-1)
         text = nn.functional.normalize(self.text(texts), dim=-1)
-        return image, text, self.logit_scale.exp()
+        return image, text, self.logit_scale.exp(), self.logit_bias * 1
 
 
 def whole_batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,14 +43,14 @@ def whole_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.randn(BATCH_SIZE, 6, dtype=torch.float64, generator=rng)
 
 
-def main(out: str) -> None:
+def main(out: str, kind: str, tile: str) -> None:
     """This rank's part; rank 0 writes the mean loss and its gradients, which DDP made equal."""
     world = from_environment()
     with process_group(world):
         encoders = Encoders()
         images, texts = (part.chunk(world.world_size)[world.rank] for part in whole_batch())
         replica = DistributedDataParallel(encoders) if world.world_size > 1 else encoders
-        loss = softmax_contrastive_loss(*replica(images, texts))
+        loss = contrastive_loss(*replica(images, texts), kind=cast(Kind, kind), tile=int(tile))
         loss.backward()
         mean = loss.detach().clone()
         if world.world_size > 1:
@@ -61,4 +61,4 @@ def main(out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
