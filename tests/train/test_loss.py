@@ -8,6 +8,7 @@ import torch
 from open_clip.loss import ClipLoss, SigLipLoss
 from tests.train.rank_loss import Encoders, whole_batch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from diagonal_train.loss import Kind, contrastive_loss, dense_contrastive_loss
 
@@ -137,8 +138,10 @@ def test_memory_does_not_grow_with_the_square_of_the_batch(kind: Kind) -> None:
     """No tensor that autograd keeps, and none that is made, is larger than features or a tile."""
     largest = 0
 
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             nonlocal largest
             out = function(*args, **(kwargs or {}))
             for part in out if isinstance(out, tuple) else (out,):

@@ -151,7 +151,9 @@ class _TiledLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
         image_BD, text_GD, scale, bias = ctx.saved_tensors
         of_images_BD, of_texts_GD = torch.zeros_like(image_BD), torch.zeros_like(text_GD)
         of_bias = torch.zeros_like(bias)
