@@ -170,7 +170,7 @@ class _TiledLoss(torch.autograd.Function):
         of_scale = (image_BD * of_images_BD).sum()
         share = gradients[0] / len(image_BD)
         return (
-            of_images_BD * (share * scale),
+            of_images_BD.mul_(share * scale),
             scatter_sums(of_texts_GD).mul_(share * scale),
             of_scale * share,
             (of_bias - len(image_BD)) * share,
