@@ -134,7 +134,7 @@ class _TiledLoss(torch.autograd.Function):
         tile: int,
     ) -> Tensor:
         text_GD = gather_rows(text_BD)
-        own_B = scale * (image_BD * text_BD).sum(1) + bias
+        own_B = scale * _row_products(image_BD, text_BD, tile) + bias
         if kind == "softmax":
             ctx.pairs = _softmax_sums(image_BD, text_GD, scale, bias, tile)
             rows_B, columns_G = ctx.pairs.log_sums()
@@ -167,7 +167,7 @@ class _TiledLoss(torch.autograd.Function):
         of_images_BD -= text_GD[own]
         of_texts_GD[own] -= image_BD
         # Σ slope × cosine, from what is already summed over columns.
-        of_scale = (image_BD * of_images_BD).sum()
+        of_scale = _row_products(image_BD, of_images_BD, ctx.tile).sum()
         share = gradients[0] / len(image_BD)
         return (
             of_images_BD.mul_(share * scale),
@@ -230,6 +230,12 @@ def _tiles(
         for left in range(0, len(text_GD), tile):
             columns = slice(left, min(left + tile, len(text_GD)))
             yield rows, columns, torch.addmm(bias, scaled_MD, text_GD[columns].T)
+
+
+def _row_products(left_BD: Tensor, right_BD: Tensor, tile: int) -> Tensor:
+    """The scalar product of each row with the same row, B, without a third matrix of that size."""
+    pairs = zip(left_BD.split(tile), right_BD.split(tile), strict=True)
+    return torch.cat([(left_MD * right_MD).sum(1) for left_MD, right_MD in pairs])
 
 
 def _at_least_fp32(x: Tensor) -> Tensor:
