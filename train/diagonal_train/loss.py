@@ -26,8 +26,8 @@ from diagonal_train.distributed import gather_rows, largest, scatter_sums, sum_o
 
 Kind = Literal["softmax", "sigmoid"]
 TILE = 512
-"""Rows and columns of a tile: 1 MB of float32, which stays in a core's cache; with 1,024 it is as fast
-on a CPU and needs more memory."""
+"""Rows and columns of a tile: 1 MB of float32, which stays in a core's cache. Tiles of 1,024 are as
+fast on a CPU and need more memory."""
 LOST_SHARE = 1e-9
 """Largest share of a sum that terms too small for its float type may make up."""
 
