@@ -25,6 +25,7 @@ from diagonal_train.streaming.batch import Batch
 
 Build = Callable[..., TrainConfig]
 Read = Callable[[Path | str], list[dict[str, Any]]]
+RANK_END = Path(__file__).parent / "rank_end.py"
 GOLDEN = Path(__file__).parents[1] / "golden" / "train_tiny_losses.json"
 
 
@@ -210,6 +211,14 @@ def test_torchrun_trains_as_one_process(
     subprocess.run(words, check=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
     expected = losses(read_metrics(finished_run.run))
     assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("outcome", ["finished", "trouble"])
+def test_no_replica_outlives_the_process_group(
+    tiny: Build, run_ranks: Callable[..., None], outcome: str
+) -> None:
+    config = tiny()
+    run_ranks([str(RANK_END), outcome, config.data, config.run], 2)
 
 
 @pytest.mark.ray

@@ -1,6 +1,7 @@
 """Ranks, devices and the few collectives the loop needs: gloo on CPU, NCCL on CUDA."""
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,12 @@ def device_for(local_rank: int) -> torch.device:
 
 @contextmanager
 def process_group(world: World) -> Iterator[None]:
-    """A process group for the block if there are several ranks; one that exists is left alone."""
+    """A process group for the block if there are several ranks; one that exists is left alone.
+
+    A DistributedDataParallel must be gone when the block ends. Its reducer, freed last, would free
+    the group too, and that waits for gloo's threads while it holds the GIL they may be waiting for.
+    Freed by destroy_process_group, the group waits without the GIL.
+    """
     if world.device.type == "cuda":
         torch.cuda.set_device(world.device)
     own = world.world_size > 1 and not dist.is_initialized()
@@ -58,9 +64,19 @@ def process_group(world: World) -> Iterator[None]:
         dist.init_process_group(backend, rank=world.rank, world_size=world.world_size)
     try:
         yield
+    except BaseException as error:
+        _clear_frames(error)
+        raise
     finally:
         if own:
             dist.destroy_process_group()
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Free what the functions that raised an error still hold."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def barrier() -> None:

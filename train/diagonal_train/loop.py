@@ -69,22 +69,27 @@ def train(config: TrainConfig, world: World) -> TrainResult:
         UserError: data, run folder, ranks or configuration do not fit together.
         DiagonalError: the loss is not finite, or too much of the data cannot be read.
     """
-    began = time.perf_counter()
+    # A function of its own: nothing of it may outlive the process group, as that says.
     with process_group(world):
-        job = set_up(config, world)
-        if job.start.step >= config.total_steps:
-            logger.info("nothing to do: run %s is finished at step %d", config.run, job.start.step)
-            if agreed(lambda: storage.exists(summary_path(config.run)), world):
-                return read_summary(config.run)
-            result = _result(job, began, steps=job.start.step, loss=None)
-        else:
-            if world.is_main:
-                run_dir.write_config(config.run, config)
-            result = run_steps(job, began)
-        if world.is_main and result.finished:
-            record = run_dir.to_json(dataclasses.asdict(result))
-            storage.write_bytes(summary_path(config.run), record)
-        return result
+        return _train(config, world)
+
+
+def _train(config: TrainConfig, world: World) -> TrainResult:
+    began = time.perf_counter()
+    job = set_up(config, world)
+    if job.start.step >= config.total_steps:
+        logger.info("nothing to do: run %s is finished at step %d", config.run, job.start.step)
+        if agreed(lambda: storage.exists(summary_path(config.run)), world):
+            return read_summary(config.run)
+        result = _result(job, began, steps=job.start.step, loss=None)
+    else:
+        if world.is_main:
+            run_dir.write_config(config.run, config)
+        result = run_steps(job, began)
+    if world.is_main and result.finished:
+        record = run_dir.to_json(dataclasses.asdict(result))
+        storage.write_bytes(summary_path(config.run), record)
+    return result
 
 
 def read_summary(run: str) -> TrainResult:
