@@ -5,6 +5,8 @@ ARGS ?=
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 TARGET ?= train
+# Without ARGS `make train` goes on with what `make filters` left.
+DEMO_FILTER = $(if $(filter demo,$(RECIPE)),--filter demo)
 ON ?= local
 PROCESSES ?= 1
 WHAT ?= engines
@@ -44,7 +46,7 @@ reshard: .venv/ready ## Dataset + keep list -> smaller dataset, byte copies
 	$(RUN) diagonal_data.reshard $(RECIPE) $(ARGS)
 
 train: .venv/ready ## Dataset -> run folder
-	$(RUN) diagonal_train $(RECIPE) $(ARGS)
+	$(RUN) diagonal_train $(RECIPE) $(or $(ARGS),$(DEMO_FILTER))
 
 eval: .venv/ready ## Checkpoint x tasks -> results, report
 	$(RUN) diagonal_eval $(RECIPE) $(ARGS)

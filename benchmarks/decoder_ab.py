@@ -74,8 +74,19 @@ def run_once(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run, data = str(folder / "run"), f"{options.demo}/dataset"
-    train = ["diagonal_train", "demo", "--data", data, "--run", run, "--seed", str(seed)]
-    train += ["--samples", str(options.samples), "--stream.decoder", decoder]
+    train = [
+        "diagonal_train",
+        "demo",
+        "--data",
+        data,
+        "--filter",
+        "demo",
+        "--run",
+        run,
+        "--seed",
+        str(seed),
+    ]
+    train += ["--samples-seen", str(options.samples), "--stream.decoder", decoder]
     labels = f"{options.demo}/web/labels.parquet"
     evaluate = ["diagonal_eval", "demo", "--checkpoint", run, "--data", data, "--labels", labels]
     evaluate += ["--output", str(folder / "eval")]

@@ -54,7 +54,11 @@ STAGES = (
         command=("diagonal_data.filters", "demo"),
         output=OUT / "dataset/filters/demo/keep.npy",
     ),
-    Stage(name="train", command=("diagonal_train", "demo"), output=OUT / "run/summary.json"),
+    Stage(
+        name="train",
+        command=("diagonal_train", "demo", "--filter", "demo"),
+        output=OUT / "run/summary.json",
+    ),
     Stage(name="eval", command=("diagonal_eval", "demo"), output=OUT / "eval/results.json"),
 )
 

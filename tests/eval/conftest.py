@@ -24,7 +24,8 @@ from diagonal_eval.embed import Encoder, build_encoder
 from diagonal_infra.run_dir import resolved
 from diagonal_train import checkpoint, recipes
 from diagonal_train.distributed import World
-from diagonal_train.models import build_model
+from diagonal_train.models import DualEncoder, build_model
+from diagonal_train.state import TrainState
 
 COLOURS = {
     "red square": (250, 20, 20),
@@ -177,13 +178,12 @@ def trained_on(tiny_run: str, tiny_world: TinyWorld, tmp_path: Path) -> Callable
     return copy
 
 
-def _save(run: str, model: nn.Module, optimizer: torch.optim.Optimizer, *, step: int) -> None:
+def _save(run: str, model: DualEncoder, optimizer: torch.optim.Optimizer, *, step: int) -> None:
     world = World(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"))
     checkpoint.save(
         run,
         world,
-        model=model,
-        optimizer=optimizer,
+        state=TrainState(model=model, optimizer=optimizer),
         step=step,
         samples_seen=16 * step,
         data_digest="tiny",

@@ -33,6 +33,7 @@ from diagonal_data.rows import read_rows
 from diagonal_data.shards import build_dataset
 from diagonal_eval import __main__ as evaluation
 from diagonal_eval.recipes import demo as demo_evaluation
+from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
 from diagonal_train.recipes import tiny
@@ -131,8 +132,8 @@ def test_training_learns_shapes_and_colours_of_styles_it_never_saw(dataset: Path
         recipe,
         data=str(dataset / "dataset"),
         run=str(dataset / "run"),
-        samples=3_200,
-        checkpoint_every_steps=100,
+        samples_seen=3_200,
+        checkpoint=CheckpointConfig(every_steps=100),
         log_every_steps=20,
         augment=replace(recipe.augment, colour=0.0),
     )

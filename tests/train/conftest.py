@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 from diagonal_data.filters.keep_list import filter_folder, write_keep_list
 from diagonal_data.schema import ROW_SCHEMA, uid_for
 from diagonal_data.tar import Sample, TarWriter
-from diagonal_train.config import TrainConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
 from diagonal_train.recipes import TRAIN

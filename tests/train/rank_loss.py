@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from diagonal_train.distributed import from_environment, process_group
+from diagonal_train.distributed import World, from_environment, in_process_group
 from diagonal_train.loss import Kind, contrastive_loss
 
 BATCH_SIZE = 24
@@ -46,18 +46,23 @@ def whole_batch() -> tuple[torch.Tensor, torch.Tensor]:
 def main(out: str, kind: str, tile: str) -> None:
     """This rank's part; rank 0 writes the mean loss and its gradients, which DDP made equal."""
     world = from_environment()
-    with process_group(world):
-        encoders = Encoders()
-        images, texts = (part.chunk(world.world_size)[world.rank] for part in whole_batch())
-        replica = DistributedDataParallel(encoders) if world.world_size > 1 else encoders
-        loss = contrastive_loss(*replica(images, texts), kind=cast(Kind, kind), tile=int(tile))
-        loss.backward()
-        mean = loss.detach().clone()
-        if world.world_size > 1:
-            dist.all_reduce(mean)
-        gradients = {name: p.grad for name, p in encoders.named_parameters()}
-        if world.is_main:
-            torch.save({"loss": mean / world.world_size, **gradients}, Path(out))
+    found = in_process_group(world, lambda: loss_and_gradients(world, cast(Kind, kind), int(tile)))
+    if world.is_main:
+        torch.save(found, Path(out))
+
+
+def loss_and_gradients(world: World, kind: Kind, tile: int) -> dict[str, torch.Tensor | None]:
+    """The mean over ranks."""
+    encoders = Encoders()
+    images, texts = (part.chunk(world.world_size)[world.rank] for part in whole_batch())
+    replica = DistributedDataParallel(encoders) if world.world_size > 1 else encoders
+    loss = contrastive_loss(*replica(images, texts), kind=kind, tile=tile)
+    loss.backward()
+    mean = loss.detach().clone()
+    if world.world_size > 1:
+        dist.all_reduce(mean)
+    gradients = {name: p.grad for name, p in encoders.named_parameters()}
+    return {"loss": mean / world.world_size, **gradients}
 
 
 if __name__ == "__main__":

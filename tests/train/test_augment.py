@@ -5,7 +5,7 @@ from diagonal_train.augment import (
     COLUMNS,
     prepare_images,
 )
-from diagonal_train.config import AugmentConfig
+from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.streaming.batch import NOISE_WIDTH
 from diagonal_train.streaming.normalise import CLIP_MEAN, CLIP_STD, normalised
 

@@ -6,8 +6,10 @@ import torch
 
 from diagonal_infra.errors import CheckpointError
 from diagonal_train import checkpoint
-from diagonal_train.config import TrainConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
+from diagonal_train.models import DualEncoder
+from diagonal_train.state import TrainState
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_the_name_of_a_checkpoint_is_made_durable(
     monkeypatch.setattr(checkpoint, "sync_folder", watch)
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
-    places = {"model": model, "optimizer": optimizer, "data_digest": "x"}
-    checkpoint.save(str(tmp_path), World(), **places, step=0, samples_seen=0)
+    state = TrainState(model=DualEncoder(model), optimizer=optimizer)
+    checkpoint.save(str(tmp_path), World(), state=state, step=0, samples_seen=0, data_digest="x")
     assert "manifest.json" in synced[0][1]
     assert synced[-1] == (tmp_path / "checkpoints", ["step-00000000"])

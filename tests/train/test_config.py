@@ -5,13 +5,11 @@ import pytest
 from diagonal_infra import run_dir
 from diagonal_infra.cli import parse_recipe
 from diagonal_infra.errors import UserError
-from diagonal_train.config import (
-    AugmentConfig,
-    OptimizerConfig,
-    TrainConfig,
-    differing_fields,
-    model_config_from,
-)
+from diagonal_train.config.augment import AugmentConfig
+from diagonal_train.config.compare import differing_fields
+from diagonal_train.config.model import model_config_from
+from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.recipes import TRAIN
 from diagonal_train.streaming.config import LoaderConfig
 
@@ -42,15 +40,15 @@ def test_every_recipe_is_a_command(name: str) -> None:
 def test_the_demo_needs_no_argument() -> None:
     config = parse_recipe(TRAIN, description="", args=["demo"])
     places = (config.data, config.filter, config.run)
-    assert places == ("out/demo/dataset", "demo", "out/demo/run")
+    assert places == ("out/demo/dataset", None, "out/demo/run")
 
 
-def test_vit_b_32_has_the_papers_numbers() -> None:
-    config = TRAIN["vit-b-32"]()
+def test_vit_b32_has_the_papers_numbers() -> None:
+    config = TRAIN["vit-b32"]()
     optimizer = config.optimizer
     assert (optimizer.lr, optimizer.beta1, optimizer.beta2) == (5e-4, 0.9, 0.98)
     assert (optimizer.eps, optimizer.weight_decay, optimizer.warmup_steps) == (1e-6, 0.2, 2000)
-    assert (config.global_batch_size, config.samples) == (32_768, 12_800_000_000)
+    assert (config.global_batch_size, config.samples_seen) == (32_768, 12_800_000_000)
 
 
 def test_what_changes_the_computation_is_named_and_the_rest_is_free() -> None:
@@ -68,7 +66,7 @@ def test_what_changes_the_computation_is_named_and_the_rest_is_free() -> None:
     ("build", "message"),
     [
         (lambda: TrainConfig(global_batch_size=100), "no multiple of --stream.lanes 64; 128 is"),
-        (lambda: TrainConfig(samples=1), "--samples 1 is less than one batch of 32768"),
+        (lambda: TrainConfig(samples_seen=1), "--samples-seen 1 is less than one batch of 32768"),
         (lambda: LoaderConfig(crop_scale=(0.9, 0.5)), "--stream.crop-scale"),
         (lambda: AugmentConfig(flip=2), "--augment.flip is a probability, got 2"),
     ],

@@ -17,10 +17,11 @@ import torch
 from diagonal_infra.errors import DiagonalError, UserError
 from diagonal_train import checkpoint, loop, step
 from diagonal_train.__main__ import launch
-from diagonal_train.config import Launcher, OptimizerConfig, TrainConfig
+from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.config.train import Launcher, TrainConfig
 from diagonal_train.distributed import World
+from diagonal_train.load import load_model
 from diagonal_train.loop import train
-from diagonal_train.models import load_model
 from diagonal_train.streaming.batch import Batch
 
 Build = Callable[..., TrainConfig]
@@ -140,7 +141,7 @@ def test_bad_samples_are_counted_in_the_metrics(
     tiny: Build, own_dataset: Path, read_metrics: Read
 ) -> None:
     (own_dataset / "shards" / "00000001.tar").write_bytes(b"")
-    config = tiny(data=str(own_dataset), samples=96)
+    config = tiny(data=str(own_dataset), samples_seen=96)
     train(config, World())
     lines = read_metrics(config.run)
     assert sum(line["replaced"] for line in lines) > 0
@@ -150,7 +151,7 @@ def test_bad_samples_are_counted_in_the_metrics(
 def test_bf16_trains_about_the_same(
     tiny: Build, finished_run: TrainConfig, read_metrics: Read
 ) -> None:
-    config = tiny(precision="bf16", samples=320)
+    config = tiny(precision="bf16", samples_seen=320)
     train(config, World())
     expected = losses(read_metrics(finished_run.run))
     assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=0.03)
@@ -165,8 +166,8 @@ def test_a_run_broken_off_goes_on_to_the_same_end(
     number: signal.Signals,
     code: int,
 ) -> None:
-    config = tiny(samples=16 * 80)
-    process = start_process(command(config, "--samples", str(config.samples)))
+    config = tiny(samples_seen=16 * 80)
+    process = start_process(command(config, "--samples-seen", str(config.samples_seen)))
     metrics = Path(config.run) / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not (metrics.exists() and metrics.read_text().count("\n") > 12):
@@ -181,7 +182,7 @@ def test_a_run_broken_off_goes_on_to_the_same_end(
     assert 10 <= result.started_at_step < 80
     if number == signal.SIGTERM:
         assert result.started_at_step > 12
-    whole = tiny(samples=config.samples, run=str(tmp_path / "whole"))
+    whole = tiny(samples_seen=config.samples_seen, run=str(tmp_path / "whole"))
     train(whole, World())
     assert_same_run(config.run, whole.run, read_metrics)
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from diagonal_train.config import TrainConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.metrics import MetricsLog
 
 Read = Callable[[Path | str], list[dict[str, Any]]]

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from diagonal_infra.errors import UserError
-from diagonal_train.config import ModelConfig, TextConfig, TrainConfig
-from diagonal_train.models import build_model, load_model
+from diagonal_train.config.model import ModelConfig, TextConfig
+from diagonal_train.config.train import TrainConfig
+from diagonal_train.load import load_model
+from diagonal_train.models import build_model
 from diagonal_train.recipes import TRAIN
 
 

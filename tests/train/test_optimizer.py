@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from diagonal_train.config import OptimizerConfig
+from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.models import build_model
 from diagonal_train.optimizer import build_optimizer, clamp_logit_scale, lr_at, parameter_names
 from diagonal_train.recipes import TRAIN

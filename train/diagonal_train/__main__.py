@@ -12,7 +12,7 @@ import sys
 
 from diagonal_infra import cli
 from diagonal_infra.errors import UserError
-from diagonal_train.config import TrainConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import from_environment
 from diagonal_train.loop import TrainResult, train
 from diagonal_train.recipes import TRAIN

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diagonal_train.config import AugmentConfig
+from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.streaming.normalise import normalise
 
 COLUMNS = {

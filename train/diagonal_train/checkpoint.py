@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.state_dict import (
@@ -34,6 +33,7 @@ from diagonal_infra.errors import CheckpointError, UserError
 from diagonal_infra.run_dir import to_json
 from diagonal_infra.storage import PARTIAL_MARK, sync_folder
 from diagonal_train.distributed import World, barrier
+from diagonal_train.state import TrainState
 
 SCHEMA_VERSION = 1
 HASH_CHUNK_BYTES = 2**20
@@ -54,8 +54,7 @@ def save(
     run: str,
     world: World,
     *,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    state: TrainState,
     step: int,
     samples_seen: int,
     data_digest: str,
@@ -68,7 +67,7 @@ def save(
         aside.mkdir(parents=True)
     barrier()
     with _single_process_is_fine():
-        state_dict_saver.save(_state(model, optimizer, step), checkpoint_id=aside)
+        state_dict_saver.save(_tensors(state, step), checkpoint_id=aside)
     barrier()
     if world.is_main:
         record = {
@@ -87,16 +86,16 @@ def save(
     barrier()
 
 
-def load(found: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def load(found: Checkpoint, state: TrainState) -> None:
     """Put a checkpoint's weights and optimizer state in place, on any number of ranks."""
-    state = _state(model, optimizer, found.step)
+    tensors = _tensors(state, found.step)
     with _single_process_is_fine():
-        state_dict_loader.load(state, checkpoint_id=found.path)
+        state_dict_loader.load(tensors, checkpoint_id=found.path)
     set_state_dict(
-        model,
-        optimizer,
-        model_state_dict=state["model"],
-        optim_state_dict=state["optimizer"],
+        state.model,
+        state.optimizer,
+        model_state_dict=tensors["model"],
+        optim_state_dict=tensors["optimizer"],
     )
 
 
@@ -187,11 +186,11 @@ def folder(run: str, step: int) -> Path:
     return Path(run) / "checkpoints" / f"step-{step:08d}"
 
 
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> dict[str, Any]:
+def _tensors(state: TrainState, step: int) -> dict[str, Any]:
     if step == 0:
         # get_state_dict steps an optimizer without state, and so shifts its bias correction.
-        return {"model": get_model_state_dict(model)}
-    model_state, optimizer_state = get_state_dict(model, optimizer)
+        return {"model": get_model_state_dict(state.model)}
+    model_state, optimizer_state = get_state_dict(state.model, state.optimizer)
     return {"model": model_state, "optimizer": optimizer_state}
 
 

@@ -2,8 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -48,28 +47,26 @@ def device_for(local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank) if torch.cuda.is_available() else CPU
 
 
-@contextmanager
-def process_group(world: World) -> Iterator[None]:
-    """A process group for the block if there are several ranks; one that exists is left alone.
+def in_process_group(world: World, function: Callable[[], Value]) -> Value:
+    """What the function returns, called in a process group if there are several ranks.
 
-    A DistributedDataParallel must be gone when the block ends. Its reducer, freed last, would free
-    the group too, and that waits for gloo's threads while it holds the GIL they may be waiting for.
-    Freed by destroy_process_group, the group waits without the GIL.
+    One that exists is left alone. A DistributedDataParallel of the function must be gone when it
+    returns: a reducer that is freed last frees the group too, and that waits for gloo's threads
+    while it holds the GIL they may be waiting for. Freed here, the group waits without the GIL.
     """
     if world.device.type == "cuda":
         torch.cuda.set_device(world.device)
-    own = world.world_size > 1 and not dist.is_initialized()
-    if own:
-        backend = "nccl" if world.device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, rank=world.rank, world_size=world.world_size)
+    if world.world_size == 1 or dist.is_initialized():
+        return function()
+    backend = "nccl" if world.device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, rank=world.rank, world_size=world.world_size)
     try:
-        yield
+        return function()
     except BaseException as error:
         _clear_frames(error)
         raise
     finally:
-        if own:
-            dist.destroy_process_group()
+        dist.destroy_process_group()
 
 
 def _clear_frames(error: BaseException | None) -> None:

@@ -24,12 +24,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from diagonal_infra import run_dir, storage
 from diagonal_train import checkpoint
-from diagonal_train.config import TrainConfig
-from diagonal_train.distributed import World, agreed, process_group, sum_over_ranks
+from diagonal_train.config.train import TrainConfig
+from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
+from diagonal_train.state import TrainState
 from diagonal_train.step import Job, StepStats, train_step
 from diagonal_train.stream import open_stream, read_batches
 from diagonal_train.streaming.device import on_device
@@ -69,9 +70,7 @@ def train(config: TrainConfig, world: World) -> TrainResult:
         UserError: data, run folder, ranks or configuration do not fit together.
         DiagonalError: the loss is not finite, or too much of the data cannot be read.
     """
-    # A function of its own: nothing of it may outlive the process group, as that says.
-    with process_group(world):
-        return _train(config, world)
+    return in_process_group(world, lambda: _train(config, world))
 
 
 def _train(config: TrainConfig, world: World) -> TrainResult:
@@ -115,9 +114,9 @@ def set_up(config: TrainConfig, world: World) -> Job:
     )
     torch.manual_seed(config.seed)
     model = build_model(config.model).to(world.device).train()
-    optimizer = build_optimizer(model, config.optimizer)
+    state = TrainState(model=model, optimizer=build_optimizer(model, config.optimizer))
     if start.found is not None:
-        checkpoint.load(start.found, model, optimizer)
+        checkpoint.load(start.found, state)
     replica = DistributedDataParallel(model) if world.world_size > 1 else model
     if world.is_main:
         _log_start(config, world, len(index), plan.window, start)
@@ -127,9 +126,8 @@ def set_up(config: TrainConfig, world: World) -> Job:
         start=start,
         stream=stream,
         data_digest=index.digest,
-        model=model,
+        state=state,
         replica=replica,
-        optimizer=optimizer,
     )
 
 
@@ -163,7 +161,7 @@ def run_steps(job: Job, began: float) -> TrainResult:
                 if step % config.log_every_steps == 0 or last:
                     metrics.write(_record(job, step, stats, replaced, clock))
                     replaced.clear()
-                if step % config.checkpoint_every_steps == 0 or last:
+                if step % config.checkpoint.every_steps == 0 or last:
                     save(job, step)
                 show(step, loss)
                 if stats.stop:
@@ -178,14 +176,13 @@ def save(job: Job, step: int) -> None:
     checkpoint.save(
         job.config.run,
         job.world,
-        model=job.model,
-        optimizer=job.optimizer,
+        state=job.state,
         step=step,
         samples_seen=step * job.config.global_batch_size,
         data_digest=job.data_digest,
     )
     if job.world.is_main:
-        checkpoint.prune(job.config.run, job.config.keep_checkpoints, saved=step)
+        checkpoint.prune(job.config.run, job.config.checkpoint.keep, saved=step)
 
 
 @contextmanager
@@ -210,7 +207,7 @@ def _record(
         "samples_seen": step * job.config.global_batch_size,
         "loss": stats.loss,
         "lr": stats.lr,
-        "logit_scale": job.model.logit_scale.exp().item(),
+        "logit_scale": job.state.model.logit_scale.exp().item(),
         "grad_norm": stats.grad_norm,
         **clock.rates(),
         "replaced": replaced.total(),
@@ -223,7 +220,7 @@ def _log_start(config: TrainConfig, world: World, samples: int, window: int, sta
         "train run=%s data=%s filter=%s kept_samples=%d window=%d passes=%.1f steps=%d "
         "from_step=%d ranks=%d device=%s",
         *(config.run, config.data, config.filter, samples, window),
-        *(config.samples / samples, config.total_steps, start.step),
+        *(config.samples_seen / samples, config.total_steps, start.step),
         *(world.world_size, world.device.type),
     )
 
@@ -236,7 +233,7 @@ def _result(job: Job, began: float, *, steps: int, loss: float | None) -> TrainR
         steps=steps,
         samples_seen=steps * job.config.global_batch_size,
         loss=loss,
-        parameters=sum(p.numel() for p in job.model.parameters()),
+        parameters=sum(p.numel() for p in job.state.model.parameters()),
         device=job.world.device.type,
         world_size=job.world.world_size,
         started_at_step=job.start.step,

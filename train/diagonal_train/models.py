@@ -7,7 +7,6 @@ Shape suffixes: B samples, C colours, H and W pixels, T tokens, D embedding widt
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import open_clip
@@ -17,9 +16,8 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 
 from diagonal_infra.errors import UserError
-from diagonal_train import checkpoint, image_encoder
-from diagonal_train.config import ModelConfig
-from diagonal_train.start import read_run_config
+from diagonal_train import image_encoder
+from diagonal_train.config.model import ModelConfig
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
 VOCABULARY_SIZE = 49_408
@@ -51,33 +49,6 @@ class DualEncoder(nn.Module):
         # A bare parameter as output would be marked ready twice by DDP.
         scale = self.logit_scale.exp()
         return self.encode_image(images_BCHW), self.encode_text(tokens_BT), scale
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedModel:
-    """A trained model with all that evaluation needs to feed it."""
-
-    model: DualEncoder
-    """In evaluation mode."""
-    tokenizer: ClipTokenizer | Tokenizer
-    config: ModelConfig
-    step: int
-    """Optimizer steps behind these weights; 0 for the initial ones."""
-
-    @property
-    def image_size(self) -> int:
-        """Pixels of a side of the input."""
-        return self.config.image_size
-
-    @property
-    def mean(self) -> tuple[float, float, float]:
-        """RGB mean that the input is normalised with."""
-        return self.config.mean
-
-    @property
-    def std(self) -> tuple[float, float, float]:
-        """RGB deviation that the input is normalised with."""
-        return self.config.std
 
 
 def build_model(config: ModelConfig) -> DualEncoder:
@@ -114,26 +85,6 @@ def build_tokenizer(config: ModelConfig) -> ClipTokenizer | Tokenizer:
         return ClipTokenizer(length)
     encoder: Any = open_clip.get_tokenizer(config.name, context_length=length)
     return ClipTokenizer(length) if is_plain(encoder) else Tokenizer(encoder, length)
-
-
-def load_model(
-    run: str, step: int | None = None, device: torch.device | str = "cpu"
-) -> LoadedModel:
-    """The model of a run, from its newest complete checkpoint or that of `step` (0: untrained).
-
-    Raises:
-        UserError: no run at that path, or no such checkpoint.
-    """
-    config = read_run_config(run)
-    found = checkpoint.find(run, step)
-    model = build_model(config).eval()
-    checkpoint.load_weights(found, model)
-    return LoadedModel(
-        model=model.to(device),
-        tokenizer=build_tokenizer(config),
-        config=config,
-        step=found.step,
-    )
 
 
 def open_clip_settings(config: ModelConfig) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import nn
 
-from diagonal_train.config import OptimizerConfig
+from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.state import TrainState
 
 MAX_LOGIT_SCALE = math.log(100)
 """Logits are at most 100 times the cosine (Radford et al., 2021, §2.5)."""
@@ -55,6 +56,12 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group the same learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def update(state: TrainState) -> None:
+    """Apply the gradients of a step."""
+    state.optimizer.step()
+    clamp_logit_scale(state.model.logit_scale)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from diagonal_infra import ray_cluster
 from diagonal_infra.errors import DiagonalError
-from diagonal_train.config import TrainConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, device_for
 from diagonal_train.loop import TrainResult, read_summary, train
 from diagonal_train.start import check_run_folder

@@ -4,19 +4,16 @@ python -m diagonal_train demo
 python -m diagonal_train demo --data out/d --filter basic --run out/runs/a
 torchrun --nproc-per-node 2 -m -- diagonal_train demo --run out/runs/b
 python -m diagonal_train demo --launcher ray --workers 2
-torchrun --nnodes 16 --nproc-per-node 8 … -m -- diagonal_train vit-b-32 --data s3://bucket/web
+torchrun --nnodes 16 --nproc-per-node 8 … -m -- diagonal_train vit-b32 --data s3://bucket/web
 """
 
 from collections.abc import Callable
 
-from diagonal_train.config import (
-    AugmentConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TextConfig,
-    TrainConfig,
-    VisionConfig,
-)
+from diagonal_train.config.augment import AugmentConfig
+from diagonal_train.config.checkpoint import CheckpointConfig
+from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
+from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.streaming.config import LoaderConfig
 
 
@@ -35,8 +32,8 @@ def demo() -> TrainConfig:
             lr=1e-3, eps=1e-8, weight_decay=0.1, warmup_steps=80, clip_grad_norm=1
         ),
         global_batch_size=128,
-        samples=204_800,
-        checkpoint_every_steps=200,
+        samples_seen=204_800,
+        checkpoint=CheckpointConfig(every_steps=200),
     )
 
 
@@ -50,27 +47,27 @@ def tiny() -> TrainConfig:
         augment=AugmentConfig(flip=0.5, colour=0.5),
         optimizer=OptimizerConfig(lr=2e-3, warmup_steps=2),
         global_batch_size=16,
-        samples=320,
-        checkpoint_every_steps=10,
+        samples_seen=320,
+        checkpoint=CheckpointConfig(every_steps=10),
         log_every_steps=1,
     )
 
 
-def vit_b_32() -> TrainConfig:
+def vit_b32() -> TrainConfig:
     """The CLIP paper's ViT-B/32: 32 passes over 400 M samples (Radford et al., 2021)."""
     return TrainConfig(
         data="out/dataset",
         filter=None,
-        run="out/runs/vit-b-32",
+        run="out/runs/vit-b32",
         model=ModelConfig(embed_dim=512, image_size=224, quick_gelu=True),
         stream=LoaderConfig(lanes=1024, window=256, num_workers=8, transform="square"),
         optimizer=OptimizerConfig(
             lr=5e-4, beta1=0.9, beta2=0.98, eps=1e-6, weight_decay=0.2, warmup_steps=2000
         ),
         global_batch_size=32_768,
-        samples=32 * 400_000_000,
+        samples_seen=32 * 400_000_000,
         precision="bf16",
     )
 
 
-TRAIN: dict[str, Callable[[], TrainConfig]] = {"demo": demo, "tiny": tiny, "vit-b-32": vit_b_32}
+TRAIN: dict[str, Callable[[], TrainConfig]] = {"demo": demo, "tiny": tiny, "vit-b32": vit_b32}

@@ -8,7 +8,9 @@ from diagonal_infra import run_dir, storage
 from diagonal_infra.errors import UserError
 from diagonal_train import checkpoint
 from diagonal_train.checkpoint import Checkpoint
-from diagonal_train.config import ModelConfig, TrainConfig, differing_fields, model_config_from
+from diagonal_train.config.compare import differing_fields
+from diagonal_train.config.model import ModelConfig, model_config_from
+from diagonal_train.config.train import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,12 @@ from torch import nn
 from diagonal_infra import storage
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import prepare_images
-from diagonal_train.config import TrainConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, from_all, sum_over_ranks
 from diagonal_train.loss import contrastive_loss
-from diagonal_train.models import DualEncoder
-from diagonal_train.optimizer import clamp_logit_scale, lr_at, set_lr
+from diagonal_train.optimizer import lr_at, set_lr, update
 from diagonal_train.start import Start
+from diagonal_train.state import TrainState
 from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import STEP_KEY, generator_for
@@ -43,10 +43,9 @@ class Job:
     start: Start
     stream: LaneStream
     data_digest: str
-    model: DualEncoder
+    state: TrainState
     replica: nn.Module
     """The model, wrapped so that gradients are averaged over ranks."""
-    optimizer: torch.optim.Optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,7 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     rng = generator_for(config.seed, STEP_KEY, step, job.world.rank)
     torch.manual_seed(int(rng.integers(2**63)))
     lr = lr_at(step, config=config.optimizer, total_steps=config.total_steps)
-    set_lr(job.optimizer, lr)
+    set_lr(job.state.optimizer, lr)
     images_BCHW = prepare_images(
         batch.images,
         batch.noise,
@@ -82,18 +81,17 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         image_BD, text_BD, logit_scale = job.replica(images_BCHW, batch.tokens)
     loss = contrastive_loss(image_BD, text_BD, logit_scale)
-    job.optimizer.zero_grad(set_to_none=True)
+    job.state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     longest = config.optimizer.clip_grad_norm or math.inf
-    grad_norm = nn.utils.clip_grad_norm_(job.model.parameters(), longest)
+    grad_norm = nn.utils.clip_grad_norm_(job.state.model.parameters(), longest)
     counts = [batch.replaced[cause] for cause in CAUSES]
     own = torch.tensor([loss.item(), stop, *counts], dtype=torch.float64, device=device)
     total, asked, *counts = sum_over_ranks(own).tolist()
     mean_loss = total / job.world.world_size
     if not (math.isfinite(mean_loss) and math.isfinite(grad_norm)):
         _stop_non_finite(job, batch, step, mean_loss)
-    job.optimizer.step()
-    clamp_logit_scale(job.model.logit_scale)
+    update(job.state)
     return StepStats(
         loss=mean_loss,
         lr=lr,

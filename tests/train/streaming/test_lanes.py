@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diagonal_infra.errors import DiagonalError
-from diagonal_train.config import TrainConfig
+from diagonal_train.config.train import TrainConfig
 from diagonal_train.models import build_tokenizer
 from diagonal_train.stream import open_stream, read_batches
 from diagonal_train.streaming import samples

@@ -9,7 +9,7 @@ import open_clip
 import pytest
 import torch
 
-from diagonal_train.config import ModelConfig, TextConfig
+from diagonal_train.config.model import ModelConfig, TextConfig
 from diagonal_train.models import build_tokenizer, is_plain
 from diagonal_train.streaming import tokenize
 from diagonal_train.streaming.tokenize import END, START, ClipTokenizer, Tokenizer, word_ids

@@ -1,0 +1,11 @@
+"""The configuration tree of the train command; recipes.py holds the named choices.
+
+    TrainConfig (train.py)
+    ├── model: ModelConfig ── vision: VisionConfig, text: TextConfig    (model.py)
+    ├── stream: LoaderConfig            order, crops, reading (streaming/config.py)
+    ├── augment: AugmentConfig          random changes on the device (augment.py)
+    ├── optimizer: OptimizerConfig      AdamW, schedule, clipping (optimizer.py)
+    └── checkpoint: CheckpointConfig    when to save, what to keep (checkpoint.py)
+
+compare.py says which of it a run that goes on may change.
+"""

@@ -1,0 +1,37 @@
+"""What a run that goes on may change in its configuration, and what not."""
+
+from typing import Any
+
+from diagonal_train.streaming.config import READING_FIELDS
+
+# Where and how fast a run goes, not what it computes: these may differ when it goes on.
+FREE_FIELDS = {
+    "data",
+    "run",
+    "launcher",
+    "workers",
+    "checkpoint.every_steps",
+    "checkpoint.keep",
+    "log_every_steps",
+} | {f"stream.{name}" for name in READING_FIELDS}
+
+
+def differing_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Flags whose values would change what a run computes, as `--seed was 0, is 1`."""
+    old, new = flatten(before), flatten(now)
+    return [
+        f"--{name.replace('_', '-')} was {old.get(name)!r}, is {new.get(name)!r}"
+        for name in sorted(old.keys() | new.keys())
+        if name not in FREE_FIELDS and old.get(name) != new.get(name)
+    ]
+
+
+def flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields under dotted names: `{"stream": {"lanes": 8}}` → `{"stream.lanes": 8}`."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
