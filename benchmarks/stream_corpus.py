@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -69,25 +69,6 @@ class ShardSet:
         return self.shards * self.samples_per_shard
 
 
-def ensure_set(
-    work: Path, *, short_side: int, pictures: int, shards: int, samples_per_shard: int
-) -> ShardSet:
-    """The set of that shape, made if it is not there."""
-    name = f"{short_side}px-{shards}x{samples_per_shard}-of-{pictures}"
-    folder = work / "sets" / name
-    described = folder / "set.json"
-    if not described.is_file():
-        paths = _ensure_pictures(work / "pictures" / f"{short_side}px", short_side, pictures)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for shard in range(shards):
-            _write_shard(folder / f"{shard:05d}.tar", paths, shard, samples_per_shard)
-        mean_bytes = round(sum(path.stat().st_size for path in paths) / len(paths))
-        shape = {"shards": shards, "samples_per_shard": samples_per_shard}
-        described.write_text(json.dumps({**shape, "mean_bytes": mean_bytes}))
-    return ShardSet(folder=folder, **json.loads(described.read_text()))
-
-
 def caption(number: int) -> str:
     """A caption of about 10 to 17 tokens."""
     dice = random.Random(f"{SEED} caption {number}")
@@ -95,6 +76,34 @@ def caption(number: int) -> str:
     if dice.random() < ODD_SHARE:
         words.insert(dice.randrange(4), dice.choice(ODDITIES))
     return " ".join(words)
+
+
+def ensure_set(
+    work: Path,
+    *,
+    short_side: int,
+    pictures: int,
+    shards: int,
+    samples_per_shard: int,
+    captions: Callable[[int], str] = caption,
+) -> ShardSet:
+    """The set of that shape and those captions, by sample; made if it is not there."""
+    name = f"{short_side}px-{shards}x{samples_per_shard}-of-{pictures}"
+    if captions is not caption:
+        name += f"-{captions.__name__}"
+    folder = work / "sets" / name
+    described = folder / "set.json"
+    if not described.is_file():
+        paths = _ensure_pictures(work / "pictures" / f"{short_side}px", short_side, pictures)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for shard in range(shards):
+            numbers = range(shard * samples_per_shard, (shard + 1) * samples_per_shard)
+            _write_shard(folder / f"{shard:05d}.tar", paths, numbers, captions)
+        mean_bytes = round(sum(path.stat().st_size for path in paths) / len(paths))
+        shape = {"shards": shards, "samples_per_shard": samples_per_shard}
+        described.write_text(json.dumps({**shape, "mean_bytes": mean_bytes}))
+    return ShardSet(folder=folder, **json.loads(described.read_text()))
 
 
 def _ensure_pictures(folder: Path, short_side: int, count: int) -> list[Path]:
@@ -124,11 +133,13 @@ def _make_picture(number: int, folder: Path, short_side: int, photographs: Seque
     aside.replace(aside.with_suffix(".jpg"))
 
 
-def _write_shard(path: Path, pictures: Sequence[Path], shard: int, count: int) -> None:
+def _write_shard(
+    path: Path, pictures: Sequence[Path], numbers: range, captions: Callable[[int], str]
+) -> None:
     with path.open("wb") as file:
         writer = TarWriter(file)
-        for number in range(shard * count, (shard + 1) * count):
-            words = caption(number)
+        for number in numbers:
+            words = captions(number)
             about = json.dumps({"key": f"{number:09d}", "caption": words, "status": "success"})
             members = {
                 "jpg": pictures[number % len(pictures)].read_bytes(),

@@ -1,0 +1,222 @@
+"""Whole training runs of the same small ViT on the same shards: ours against open_clip_train.
+
+    make bench WHAT=train [ARGS="--batch-size 256 --steps 6 24"]
+
+Both at equal precision and text length, and each as it is fast: with bf16 autocast, where ours also
+cuts texts to their length. A figure is what the longer of two runs took more than the shorter, so
+imports, indexing and the first batch are left out; loading, decoding and logging are in. Captions
+are as long as those of the web: 17 tokens of 77 on average, with a long tail.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import measure
+from comparison import Line, chosen_rows, columns, measure_rows, measured_on, packages, table
+from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
+from diagonal_train.models import open_clip_settings
+from diagonal_train.streaming.index import open_index
+from diagonal_train.streaming.tokenize import ClipTokenizer
+from machine import RESULTS, result_stem
+from stream_corpus import ADDITIONS, PLACES, SUBJECTS, ShardSet, ensure_set
+
+FOLDER = Path(__file__).parent
+OURS, PEER = "diagonal", "open_clip_train"
+IMAGE_SIZE, CONTEXT = 64, 77
+MODEL = ModelConfig(
+    embed_dim=128,
+    image_size=IMAGE_SIZE,
+    vision=VisionConfig(patch_size=16, width=192, layers=6, head_width=64),
+    text=TextConfig(context_length=CONTEXT, width=192, heads=3, layers=4),
+)
+MEDIAN_WORDS, SIGMA = 12.0, 0.55
+"""Of the log-normal number of words."""
+GOAL_EQUAL, GOAL_DEFAULTS = 1.0, 1.6
+MB = 1e6
+
+
+def main() -> int:
+    """Measure the chosen rows."""
+    given = parse()
+    rows = {name: partial(ROWS[name], given) for name in given.only}
+    packages_of = ("torch", "open_clip_torch", "webdataset")
+    return measure_rows(rows, given.out.with_suffix(".json"), packages_of, as_markdown)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch-size", type=int, default=256, help="samples of a step")
+    parser.add_argument("--steps", type=int, nargs=2, default=[6, 24], help="of the two runs")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each, of which the median")
+    parser.add_argument("--work", type=Path, default=Path("out/bench-train"), help="for shards")
+    parser.add_argument(
+        "--only", type=partial(chosen_rows, list(ROWS)), default=list(ROWS), help="rows, by commas"
+    )
+    stem = RESULTS / result_stem("train")
+    parser.add_argument("--out", type=Path, default=stem, help="result files, without suffix")
+    return parser.parse_args()
+
+
+def speed(given: argparse.Namespace) -> dict[str, Any]:
+    """Samples per second of each program, both ways."""
+    shards = ensure_set(
+        given.work,
+        short_side=256,
+        pictures=1000,
+        shards=8,
+        samples_per_shard=-(-max(given.steps) * given.batch_size // 8),
+        captions=web_caption,
+    )
+    # Only the first of our runs would make the index, and the difference of two count it negative.
+    open_index(shards.pattern, None, cache=str(given.work / "index"))
+    model = given.work / "bench-vit.json"
+    model.write_text(json.dumps(open_clip_settings(MODEL)))
+    runs: dict[str, list[dict[str, float]]] = {}
+    for repeat in range(given.repeat):
+        for name, command in commands(given, shards, model).items():
+            folder = given.work / "runs" / f"{name.replace(' ', '-')}-{repeat}"
+            runs.setdefault(name, []).append(cost(command, given, folder))
+    return {
+        "batch_size": given.batch_size,
+        "steps": given.steps,
+        "tokens": mean_tokens(),
+        "programs": {
+            name: {key: statistics.median(run[key] for run in found) for key in found[0]}
+            for name, found in runs.items()
+        },
+    }
+
+
+def commands(given: argparse.Namespace, shards: ShardSet, model: Path) -> dict[str, list[str]]:
+    """Both programs at equal settings, and each as it is fast."""
+    peer = [
+        *("train_peer.py", str(model), "--model", model.stem, "--train-data", shards.pattern),
+        *("--dataset-type", "webdataset", "--batch-size", str(given.batch_size), "--workers", "1"),
+        *("--epochs", "1", "--save-frequency", "0", "--device", "cpu", "--name", "run"),
+        *("--lr", "1e-3", "--beta2", "0.98", "--eps", "1e-6", "--warmup", "2", "--wd", "0.2"),
+    ]
+    ours = [
+        *("-m", "diagonal_train", "vit-b32", "--data", shards.pattern, "--seed", "0"),
+        *("--model.embed-dim", str(MODEL.embed_dim), "--model.image-size", str(IMAGE_SIZE)),
+        *("--model.no-quick-gelu", "--stream.transform", "open_clip", "--stream.num-workers", "1"),
+        *_flags("--model.vision.", vars(MODEL.vision)),
+        *_flags("--model.text.", vars(MODEL.text)),
+        *("--stream.lanes", "64", "--stream.index-cache", str(given.work / "index")),
+        *("--global-batch-size", str(given.batch_size)),
+        *("--optimizer.lr", "1e-3", "--optimizer.warmup-steps", "2"),
+    ]
+    return {
+        f"{PEER} fp32": [*peer, "--precision", "fp32"],
+        f"{OURS} fp32, whole texts": [*ours, "--precision", "fp32", "--no-trim-text"],
+        f"{PEER} bf16": [*peer, "--precision", "amp_bf16"],
+        f"{OURS} bf16": ours,
+    }
+
+
+def cost(command: Sequence[str], given: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """Samples per second and per CPU-second between the shorter and the longer run."""
+    usages = []
+    for steps in given.steps:
+        place = folder.resolve() / str(steps)
+        samples = steps * given.batch_size
+        ending = (
+            ["--samples-seen", str(samples), "--run", str(place / "run")]
+            if "diagonal_train" in command
+            else ["--train-num-samples", str(samples), "--logs", str(place)]
+        )
+        usages.append(measure.run_measured(_python(command, ending), place))
+    short, long = usages
+    samples = (given.steps[1] - given.steps[0]) * given.batch_size
+    return {
+        "samples_per_second": samples / (long.wall_seconds - short.wall_seconds),
+        "samples_per_cpu_second": samples / (long.cpu_seconds - short.cpu_seconds),
+        "whole_short_run_seconds": short.wall_seconds,
+        "max_rss_mb": long.max_rss_bytes / MB,
+    }
+
+
+def web_caption(number: int) -> str:
+    """A caption whose length is that of a web caption; the words do not matter."""
+    dice = random.Random(f"web caption {number}")
+    wanted = max(2, round(dice.lognormvariate(0, SIGMA) * MEDIAN_WORDS))
+    words: list[str] = []
+    while len(words) < wanted:
+        words += dice.choice(dice.choice((SUBJECTS, PLACES, ADDITIONS))).split()
+    return " ".join(words[:wanted])
+
+
+def mean_tokens(count: int = 2000) -> float:
+    """Tokens of a caption on average, start and end included."""
+    tokens = ClipTokenizer(CONTEXT)([web_caption(number) for number in range(count)])
+    return (tokens != 0).sum().item() / count
+
+
+def as_markdown(result: Mapping[str, Any]) -> str:
+    """The page."""
+    rows = result["rows"]
+    lines = []
+    if "speed" in rows:
+        programs = rows["speed"]["programs"]
+        for measured, key in (
+            ("second", "samples_per_second"),
+            ("CPU-s", "samples_per_cpu_second"),
+        ):
+            peer, ours = programs[f"{PEER} fp32"][key], programs[f"{OURS} fp32, whole texts"][key]
+            lines.append(_line(f"samples per {measured}, fp32, 77 tokens", peer, ours, GOAL_EQUAL))
+            ours = programs[f"{OURS} bf16"][key]
+            what = f"samples per {measured}, ours with its defaults"
+            lines.append(_line(f"{what}, the peer in fp32", peer, ours, GOAL_DEFAULTS))
+            peer = programs[f"{PEER} bf16"][key]
+            lines.append(_line(f"{what}, the peer in bf16", peer, ours, None))
+    parts = [
+        "# Training: Diagonal against open_clip_train",
+        f"Machine: {result['machine']}. Versions: {packages(result)}.",
+        measured_on(rows),
+        f"A ViT of {MODEL.vision.layers} + {MODEL.text.layers} layers of width "
+        f"{MODEL.vision.width}, {IMAGE_SIZE} px, JPEGs of 256 px in tars, one loader worker; what "
+        "a longer run takes more than a short one. `make bench WHAT=train` measures again.",
+        table(PEER, lines),
+        *([columns(rows["speed"]["programs"])] if "speed" in rows else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(measured: str, peer: float, ours: float, goal: float | None) -> Line:
+    return Line(
+        measure=measured,
+        peer=f"{peer:.1f}",
+        ours=f"{ours:.1f}",
+        ratio=f"{ours / peer:.2f}",
+        goal="" if goal is None else f"≥ {goal:.1f}",
+        met=None if goal is None else ours / peer >= goal,
+    )
+
+
+def _python(command: Sequence[str], ending: Sequence[str]) -> list[str]:
+    first = command[0] if command[0] == "-m" else str(FOLDER / command[0])
+    return [sys.executable, first, *command[1:], *ending]
+
+
+def _flags(prefix: str, fields: Mapping[str, Any]) -> list[str]:
+    return [
+        word
+        for name, value in fields.items()
+        if value is not None
+        for word in (f"{prefix}{name.replace('_', '-')}", str(value))
+    ]
+
+
+ROWS = {"speed": speed}
+
+if __name__ == "__main__":
+    raise SystemExit(main())

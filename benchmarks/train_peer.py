@@ -1,0 +1,13 @@
+"""open_clip_train's own command on a model that it has no name for.
+
+python train_peer.py MODEL.json --model MODEL --train-data … (open_clip_train's flags)
+"""
+
+import sys
+
+import open_clip
+from open_clip_train.main import main
+
+if __name__ == "__main__":
+    open_clip.add_model_config(sys.argv[1])
+    main(sys.argv[2:])
