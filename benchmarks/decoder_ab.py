@@ -10,19 +10,16 @@ over the seeds.
 
 import argparse
 import json
-import math
 import shutil
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from machine import RESULTS, hardware, result_stem, today
+from paired import T_95, held_out_accuracy, interval, run_logged
 
 DECODERS = ("fast", "pillow")
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""Student's t at 97.5 % for so many pairs."""
 
 
 def main() -> None:
@@ -74,37 +71,13 @@ def run_once(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run, data = str(folder / "run"), f"{options.demo}/dataset"
-    train = [
-        "diagonal_train",
-        "demo",
-        "--data",
-        data,
-        "--filter",
-        "demo",
-        "--run",
-        run,
-        "--seed",
-        str(seed),
-    ]
-    train += ["--samples-seen", str(options.samples), "--stream.decoder", decoder]
-    labels = f"{options.demo}/web/labels.parquet"
-    evaluate = ["diagonal_eval", "demo", "--checkpoint", run, "--data", data, "--labels", labels]
-    evaluate += ["--output", str(folder / "eval")]
-    for command in (train, evaluate):
-        with (folder / f"{command[0]}.log").open("w") as file:
-            subprocess.run(
-                [sys.executable, "-m", *command], check=True, stdout=file, stderr=subprocess.STDOUT
-            )
-    results = json.loads((folder / "eval" / "results.json").read_text())
-    return {name: results["mean_held_out"][name] for name in ("top1", "top5")}
-
-
-def interval(differences: list[float]) -> dict[str, float]:
-    """Mean difference and its 95 % interval (paired t)."""
-    mean = statistics.mean(differences)
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    half = T_95[len(differences)] * error
-    return {"mean": mean, "low": mean - half, "high": mean + half}
+    run_logged(
+        folder,
+        ["-m", "diagonal_train", "demo", "--data", data, "--filter", "demo", "--run", run],
+        ["--seed", str(seed), "--samples-seen", str(options.samples)],
+        ["--stream.decoder", decoder],
+    )
+    return held_out_accuracy(folder, run, data, options.demo)
 
 
 def as_markdown(record: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""open_clip_train's own command on a model that it has no name for.
+"""open_clip_train's own command on a model that it has no name for, the demo's too.
 
 python train_peer.py MODEL.json --model MODEL --train-data … (open_clip_train's flags)
 """
@@ -8,6 +8,9 @@ import sys
 import open_clip
 from open_clip_train.main import main
 
+from diagonal_train import image_encoder
+
 if __name__ == "__main__":
+    image_encoder.register()
     open_clip.add_model_config(sys.argv[1])
     main(sys.argv[2:])
