@@ -10,10 +10,12 @@ compared is the mean accuracy on the held-out styles, by a paired t interval ove
 """
 
 import argparse
+import dataclasses
 import json
 import shutil
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +162,14 @@ def as_run(weights: Path, run: str, data: Path) -> str:
     """Weights of open_clip_train as a checkpoint that our evaluation reads."""
     image_encoder.register()
     recipe = TRAIN["demo"]()
+    run_dir.write_config(run, dataclasses.replace(recipe, data=str(data), run=run))
+    torch.manual_seed(0)
     model = build_model(recipe.model)
-    model.clip.load_state_dict(torch.load(weights, weights_only=False)["state_dict"])
-    run_dir.write_config(run, recipe.__class__(**{**vars(recipe), "data": str(data), "run": run}))
     state = TrainState(model=model, optimizer=torch.optim.AdamW(model.parameters()))
-    checkpoint.save(run, World(), state=state, step=1, samples_seen=0, data_digest="")
+    save = partial(checkpoint.save, run, World(), state=state, samples_seen=0, data_digest="")
+    save(step=0)  # evaluation shows untrained weights beside the trained
+    model.clip.load_state_dict(torch.load(weights, weights_only=False)["state_dict"])
+    save(step=1)
     return run
 
 
