@@ -147,6 +147,21 @@ def delete(path: str) -> None:
         filesystem.rm_file(inner)
 
 
+def delete_tree(path: str) -> None:
+    """Remove a folder with all in it; one that is not there is no error."""
+    filesystem, inner = url_to_fs(path)
+    filesystem.invalidate_cache(inner)
+    with storage_errors(f"delete {path}"), suppress(FileNotFoundError):
+        filesystem.rm(inner, recursive=True)
+
+
+def size(path: str) -> int:
+    """Bytes of a file."""
+    filesystem, inner = url_to_fs(path)
+    with storage_errors(f"look for {path}"):
+        return filesystem.size(inner)
+
+
 def delete_partials(folder: str) -> None:
     """Remove what killed writers left in a local folder."""
     filesystem, inner = url_to_fs(folder)

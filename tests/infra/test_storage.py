@@ -102,3 +102,15 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
             second.__enter__()
     with storage.sole_writer(str(tmp_path)):
         assert (tmp_path / storage.LOCK_NAME).exists()
+
+
+@pytest.mark.parametrize("scheme", ["", "memory://"])
+def test_a_folder_is_deleted_with_all_in_it_and_may_be_missing(tmp_path: Path, scheme: str) -> None:
+    folder = f"{scheme}{tmp_path}/d"
+    storage.write_bytes(f"{folder}/in/a", b"abc")
+    storage.write_bytes(f"{folder}-2/b", b"")
+    assert storage.size(f"{folder}/in/a") == 3
+    for _ in range(2):
+        storage.delete_tree(folder)
+        assert not storage.exists(f"{folder}/in/a")
+    assert storage.exists(f"{folder}-2/b")

@@ -1,11 +1,13 @@
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from diagonal_infra.errors import CheckpointError
+from diagonal_infra.errors import CheckpointError, UserError
 from diagonal_train import checkpoint
+from diagonal_train.checkpointing import writer
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.models import DualEncoder
@@ -52,6 +54,13 @@ def test_a_damaged_checkpoint_is_passed_over(run: str, damage: str) -> None:
         checkpoint.find(run, 20)
 
 
+def test_a_checkpoint_of_newer_code_is_refused_and_not_passed_over(run: str) -> None:
+    path = checkpoint.folder(run, 20) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+    with pytest.raises(UserError, match=r"step-00000020 was written by newer code .*version 99"):
+        checkpoint.latest_complete(run)
+
+
 def test_a_checkpoint_set_aside_is_none(run: str) -> None:
     folder = checkpoint.folder(run, 20)
     folder.rename(folder.with_name(folder.name + ".partial-0"))
@@ -94,7 +103,7 @@ def test_the_name_of_a_checkpoint_is_made_durable(
     def watch(folder: Path) -> None:
         synced.append((folder, sorted(path.name for path in folder.iterdir())))
 
-    monkeypatch.setattr(checkpoint, "sync_folder", watch)
+    monkeypatch.setattr(writer, "sync_folder", watch)
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
     state = TrainState(model=DualEncoder(model), optimizer=optimizer)

@@ -203,6 +203,23 @@ def test_two_ranks_with_two_workers_train_as_one_process_that_can_go_on_from_the
     assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_sharded_run_is_loaded_and_gone_on_with_by_one_process(
+    tiny: Build,
+    finished_run: TrainConfig,
+    read_metrics: Read,
+    run_ranks: Callable[..., None],
+) -> None:
+    config = tiny()
+    run_ranks(command(config, "--parallel.kind", "fsdp"), 2)
+    expected = losses(read_metrics(finished_run.run))
+    assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
+    one, many = weights(finished_run.run), weights(config.run)
+    assert one.keys() == many.keys()
+    forget_after(config.run, 10)
+    assert train(config, World()).started_at_step == 10
+    assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
+
+
 def test_torchrun_trains_as_one_process(
     tiny: Build, finished_run: TrainConfig, read_metrics: Read
 ) -> None:
@@ -241,8 +258,6 @@ def test_a_run_folder_that_cannot_be_written_is_refused_before_work(
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match=r"cannot write to .*file/run"):
         launch(tiny(run=str(tmp_path / "file" / "run"), data="unread", launcher=launcher))
-    with pytest.raises(UserError, match="must be a local path"):
-        launch(tiny(run="s3://bucket/run", data="unread", launcher=launcher))
 
 
 def test_ranks_without_a_launcher_are_told_how_to_start(tiny: Build) -> None:

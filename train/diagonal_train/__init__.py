@@ -13,7 +13,8 @@ models       the dual encoder and its loading; the only importer of open_clip
 loss         the contrastive loss over the global batch
 optimizer    weight decay groups, learning rate, logit scale clamp
 distributed  ranks, devices and collectives
-checkpoint   complete checkpoints, verified before use
+parallel     the model replicated or sharded over ranks
+checkpoint   complete checkpoints, verified before use; checkpointing/ writes and reads them
 metrics      metrics.jsonl, TensorBoard and the progress bar
 start        where a run begins: anew, behind a checkpoint, or not at all
 step         one optimizer step, the same on every rank

@@ -20,15 +20,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from diagonal_infra import run_dir, storage
 from diagonal_train import checkpoint
+from diagonal_train.checkpointing.policy import CheckpointPolicy
+from diagonal_train.config.compare import config_digest
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
+from diagonal_train.parallel import keep_apart, wrap
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.state import TrainState
 from diagonal_train.step import Job, StepStats, train_step
@@ -114,10 +116,12 @@ def set_up(config: TrainConfig, world: World) -> Job:
     )
     torch.manual_seed(config.seed)
     model = build_model(config.model).to(world.device).train()
+    # Before the optimizer: sharding replaces the parameters.
+    replica = wrap(model, world, config.parallel, precision=config.precision)
     state = TrainState(model=model, optimizer=build_optimizer(model, config.optimizer))
+    keep_apart(state.optimizer)
     if start.found is not None:
         checkpoint.load(start.found, state)
-    replica = DistributedDataParallel(model) if world.world_size > 1 else model
     if world.is_main:
         _log_start(config, world, len(index), plan.window, start)
     return Job(
@@ -128,6 +132,13 @@ def set_up(config: TrainConfig, world: World) -> Job:
         data_digest=index.digest,
         state=state,
         replica=replica,
+        saver=checkpoint.Saver(
+            config.run,
+            world,
+            config.checkpoint,
+            data_digest=index.digest,
+            config_digest=config_digest(run_dir.resolved(config)),
+        ),
     )
 
 
@@ -141,11 +152,13 @@ def run_steps(job: Job, began: float) -> TrainResult:
     bar = progress_bar(show=world.is_main, total=config.total_steps, completed=step)
     replaced: Counter[str] = Counter()
     clock = Clock(since=time.perf_counter())
+    policy = CheckpointPolicy(config.checkpoint, world)
     try:
         # Closing ends the decoding processes, also after an error: left to the interpreter's exit
         # they would be waited for and never end, since they leave SIGTERM to this process.
         with (
             stop_on_sigterm() as stop,
+            job.saver,
             bar as show,
             closing(read_batches(job.stream, config.stream.num_workers)) as read,
             closing(on_device(read, world.device)) as stream,
@@ -161,7 +174,7 @@ def run_steps(job: Job, began: float) -> TrainResult:
                 if step % config.log_every_steps == 0 or last:
                     metrics.write(_record(job, step, stats, replaced, clock))
                     replaced.clear()
-                if step % config.checkpoint.every_steps == 0 or last:
+                if policy.due(step) or last:
                     save(job, step)
                 show(step, loss)
                 if stats.stop:
@@ -173,16 +186,7 @@ def run_steps(job: Job, began: float) -> TrainResult:
 
 def save(job: Job, step: int) -> None:
     """A checkpoint behind `step` steps; every rank calls it."""
-    checkpoint.save(
-        job.config.run,
-        job.world,
-        state=job.state,
-        step=step,
-        samples_seen=step * job.config.global_batch_size,
-        data_digest=job.data_digest,
-    )
-    if job.world.is_main:
-        checkpoint.prune(job.config.run, job.config.checkpoint.keep, saved=step)
+    job.saver.save(job.state, step=step, samples_seen=step * job.config.global_batch_size)
 
 
 @contextmanager

@@ -59,8 +59,10 @@ def _train_worker(settings: dict[str, Any]) -> None:
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """Workers have another current folder."""
-    data = config.data if "://" in config.data else str(Path(config.data).absolute())
-    return dataclasses.replace(config, data=data, run=str(Path(config.run).absolute()))
+    places = {name: getattr(config, name) for name in ("data", "run")}
+    local = {name: path for name, path in places.items() if "://" not in path}
+    absolute = {name: str(Path(path).absolute()) for name, path in local.items()}
+    return dataclasses.replace(config, **absolute)
 
 
 def _cause(error: Exception) -> DiagonalError:

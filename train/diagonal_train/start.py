@@ -8,7 +8,7 @@ from diagonal_infra import run_dir, storage
 from diagonal_infra.errors import UserError
 from diagonal_train import checkpoint
 from diagonal_train.checkpoint import Checkpoint
-from diagonal_train.config.compare import differing_fields
+from diagonal_train.config.compare import config_digest, differing_fields
 from diagonal_train.config.model import ModelConfig, model_config_from
 from diagonal_train.config.train import TrainConfig
 
@@ -25,10 +25,8 @@ def check_run_folder(run: str) -> None:
     """Find out before the work starts that a run's files can be written; a finished one is let be.
 
     Raises:
-        UserError: the run is no local path, or cannot be written to.
+        UserError: it cannot be written to.
     """
-    if "://" in run:
-        raise UserError(f"--run {run!r} must be a local path; mount the store or sync it")
     if not storage.exists(summary_path(run)):
         storage.check_writable(run)
 
@@ -43,6 +41,8 @@ def plan_start(config: TrainConfig, data_digest: str) -> Start:
     if found is None:
         return Start(step=0, found=None)
     differences = differing_fields(read_config(config.run), run_dir.resolved(config))
+    if not differences and found.config_digest not in {"", config_digest(run_dir.resolved(config))}:
+        differences.append("config.json is not what the checkpoint was made with")
     if found.data_digest != data_digest:
         differences.append("the dataset's kept samples are others than before")
     if differences:

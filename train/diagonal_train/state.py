@@ -1,8 +1,10 @@
 """All that a run is behind a step, and all that a checkpoint holds of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from diagonal_train.models import DualEncoder
 
@@ -13,3 +15,5 @@ class TrainState:
 
     model: DualEncoder
     optimizer: torch.optim.Optimizer
+    averaged: dict[str, Tensor] | None = None
+    meters: dict[str, Any] = field(default_factory=dict)

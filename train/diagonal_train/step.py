@@ -20,10 +20,12 @@ from torch import nn
 from diagonal_infra import storage
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import prepare_images
+from diagonal_train.checkpoint import Saver
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, from_all, sum_over_ranks
 from diagonal_train.loss import contrastive_loss
 from diagonal_train.optimizer import lr_at, set_lr, update
+from diagonal_train.parallel import clip_grad_norm
 from diagonal_train.start import Start
 from diagonal_train.state import TrainState
 from diagonal_train.streaming.batch import Batch
@@ -46,6 +48,7 @@ class Job:
     state: TrainState
     replica: nn.Module
     """The model, wrapped so that gradients are averaged over ranks."""
+    saver: Saver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     job.state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     longest = config.optimizer.clip_grad_norm or math.inf
-    grad_norm = nn.utils.clip_grad_norm_(job.state.model.parameters(), longest)
+    grad_norm = clip_grad_norm(job.state.model.parameters(), longest)
     counts = [batch.replaced[cause] for cause in CAUSES]
     own = torch.tensor([loss.item(), stop, *counts], dtype=torch.float64, device=device)
     total, asked, *counts = sum_over_ranks(own).tolist()

@@ -1,5 +1,7 @@
 """What a run that goes on may change in its configuration, and what not."""
 
+import hashlib
+import json
 from typing import Any
 
 from diagonal_train.streaming.config import READING_FIELDS
@@ -13,6 +15,11 @@ FREE_FIELDS = {
     "checkpoint.every_steps",
     "checkpoint.keep",
     "log_every_steps",
+    "checkpoint.every_seconds",
+    "checkpoint.asynchronous",
+    "checkpoint.retry_seconds",
+    "parallel.kind",
+    "parallel.shard_size",
 } | {f"stream.{name}" for name in READING_FIELDS}
 
 
@@ -24,6 +31,12 @@ def differing_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for name in sorted(old.keys() | new.keys())
         if name not in FREE_FIELDS and old.get(name) != new.get(name)
     ]
+
+
+def config_digest(record: dict[str, Any]) -> str:
+    """A hash of the fields that change what a run computes."""
+    decisive = {name: value for name, value in flatten(record).items() if name not in FREE_FIELDS}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
