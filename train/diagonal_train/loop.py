@@ -26,6 +26,7 @@ from diagonal_infra import run_dir, storage
 from diagonal_train import checkpoint
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
+from diagonal_train.fit_model import fit_model
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
@@ -113,7 +114,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
         last_batch=config.total_steps,
     )
     torch.manual_seed(config.seed)
-    model = build_model(config.model).to(world.device).train()
+    model = fit_model(build_model(config.model, config.loss), config).to(world.device).train()
     state = TrainState(model=model, optimizer=build_optimizer(model, config.optimizer))
     if start.found is not None:
         checkpoint.load(start.found, state)
@@ -209,6 +210,7 @@ def _record(
         "lr": stats.lr,
         "logit_scale": job.state.model.logit_scale.exp().item(),
         "grad_norm": stats.grad_norm,
+        "duplicate_captions": stats.duplicate_captions,
         **clock.rates(),
         "replaced": replaced.total(),
         **{f"replaced_{cause}": count for cause, count in sorted(replaced.items())},

@@ -13,6 +13,11 @@ FREE_FIELDS = {
     "checkpoint.every_steps",
     "checkpoint.keep",
     "log_every_steps",
+    "micro_batch_size",
+    "loss_tile",
+    "activation_checkpointing",
+    "compile",
+    "trim_text",
 } | {f"stream.{name}" for name in READING_FIELDS}
 
 
