@@ -97,7 +97,7 @@ def test_a_caption_that_stands_twice_is_counted(tiny: Build) -> None:
     job = set_up(tiny(), World())
     batch = next(read_batches(job.stream, 0))
     tokens = torch.arange(1, 13).repeat(16, 1) + torch.arange(16)[:, None]
-    tokens[[3, 9, 15]] = tokens[0]
+    tokens[[3, 9, 15]] = tokens[0].clone()
     distinct = dataclasses.replace(batch, tokens=tokens)
     assert train_step(job, distinct, 0, stop=False).duplicate_captions == 3
 

@@ -6,6 +6,7 @@ several ranks.
 
 from functools import partial
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -31,11 +32,15 @@ def fit_model(model: DualEncoder, config: TrainConfig) -> DualEncoder:
     if kind == "none" and not config.compile:
         return model
     for blocks in encoder_blocks(model):
-        for block in blocks[:: 2 if kind == "selective" else 1] if kind != "none" else []:
-            setattr(block, "forward", partial(checkpoint, block.forward, use_reentrant=False))  # noqa: B010  # a method, to type checkers
-        for block in blocks if config.compile else []:
-            # In place, so that no name changes; a block has few shapes and compiles fast.
-            block.compile()
+        for i, block in enumerate(blocks):
+            forward = block.forward
+            if config.compile:
+                # Inside the checkpoint: outside of it, nothing was compiled.
+                forward = torch.compile(forward)
+            if kind == "full" or (kind == "selective" and i % 2 == 0):
+                forward = partial(checkpoint, forward, use_reentrant=False)
+            # On the block itself, so that no name of a weight changes.
+            setattr(block, "forward", forward)  # noqa: B010  # a method, to type checkers
     return model
 
 

@@ -10,7 +10,6 @@ It is kept in `TrainState.meters`, so a run that goes on has it:
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 KEY = "loss_scale"
@@ -26,8 +25,9 @@ def loss_scale(meters: dict[str, Any]) -> float:
 
 def unscale(gradients: Iterable[Tensor | None], scale: float) -> None:
     """Divide them by the factor, in place."""
-    present = [gradient for gradient in gradients if gradient is not None]
-    torch._foreach_mul_(present, 1 / scale)
+    for gradient in gradients:
+        if gradient is not None:
+            gradient.mul_(1 / scale)
 
 
 def shrink(meters: dict[str, Any]) -> bool:

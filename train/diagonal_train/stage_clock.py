@@ -10,14 +10,14 @@ from contextlib import contextmanager
 
 import torch
 
-STAGES = ("prepare", "forward", "loss", "backward", "optimizer")
+STAGES: tuple[str, ...] = ("prepare", "forward", "loss", "backward", "optimizer")
 
 
 class StageClock:
     """Adds up seconds by stage; stages must not lie in each other."""
 
     def __init__(self) -> None:
-        self._seconds = dict.fromkeys(STAGES, 0.0)
+        self._seconds = _nothing()
         self._running: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
 
     @contextmanager
@@ -28,11 +28,12 @@ class StageClock:
             yield
             self._seconds[name] += time.perf_counter() - began
             return
-        events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
-        events[0].record()
+        first = torch.cuda.Event(enable_timing=True)
+        last = torch.cuda.Event(enable_timing=True)
+        first.record()
         yield
-        events[1].record()
-        self._running.append((name, *events))
+        last.record()
+        self._running.append((name, first, last))
 
     def take(self) -> dict[str, float]:
         """Seconds of each stage since the last call, of those that have ended."""
@@ -42,5 +43,9 @@ class StageClock:
                 self._seconds[name] += began.elapsed_time(ended) / 1000
             else:
                 self._running.append((name, began, ended))
-        taken, self._seconds = self._seconds, dict.fromkeys(STAGES, 0.0)
+        taken, self._seconds = self._seconds, _nothing()
         return taken
+
+
+def _nothing() -> dict[str, float]:
+    return dict.fromkeys(STAGES, 0.0)
