@@ -1,17 +1,21 @@
 """A rank of test_loss.py: loss and averaged gradients of its part of a batch, written to a file.
 
-python rank_loss.py OUT KIND TILE     with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set
+python rank_loss.py OUT KIND TILE SIZES     with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set
+
+SIZES is each rank's number of samples, as `5,7`. One that is 0 must be refused on all ranks.
 """
 
 import sys
 from pathlib import Path
 from typing import cast
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from diagonal_infra.errors import UserError
 from diagonal_train.distributed import World, from_environment, in_process_group
 from diagonal_train.loss import Kind, contrastive_loss
 
@@ -43,18 +47,28 @@ def whole_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.randn(BATCH_SIZE, 6, dtype=torch.float64, generator=rng)
 
 
-def main(out: str, kind: str, tile: str) -> None:
+def main(out: str, kind: str, tile: str, sizes: str) -> None:
     """This rank's part; rank 0 writes the mean loss and its gradients, which DDP made equal."""
-    world = from_environment()
-    found = in_process_group(world, lambda: loss_and_gradients(world, cast(Kind, kind), int(tile)))
+    world, parts = from_environment(), [int(size) for size in sizes.split(",")]
+
+    def compute() -> dict[str, torch.Tensor | None]:
+        return loss_and_gradients(world, cast(Kind, kind), int(tile), parts)
+
+    if 0 in parts:
+        with pytest.raises(UserError, match="got 24 and 24 on rank 0, 0 and 0 on rank 1"):
+            in_process_group(world, compute)
+        return
+    found = in_process_group(world, compute)
     if world.is_main:
         torch.save(found, Path(out))
 
 
-def loss_and_gradients(world: World, kind: Kind, tile: int) -> dict[str, torch.Tensor | None]:
+def loss_and_gradients(
+    world: World, kind: Kind, tile: int, sizes: list[int]
+) -> dict[str, torch.Tensor | None]:
     """The mean over ranks."""
     encoders = Encoders()
-    images, texts = (part.chunk(world.world_size)[world.rank] for part in whole_batch())
+    images, texts = (part.split(sizes)[world.rank] for part in whole_batch())
     replica = DistributedDataParallel(encoders) if world.world_size > 1 else encoders
     loss = contrastive_loss(*replica(images, texts), kind=kind, tile=tile)
     loss.backward()

@@ -36,12 +36,12 @@ def with_gradients(loss: Tensor, inputs: tuple[Tensor, ...]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize("sizes", ["24", "12,12", "7,17", "8,8,8", "6,6,6,6", "1,9,2,12"])
 def test_ranks_give_the_loss_and_every_gradient_of_the_whole_batch(
-    run_ranks: RunRanks, tmp_path: Path, world_size: int, kind: Kind
+    run_ranks: RunRanks, tmp_path: Path, sizes: str, kind: Kind
 ) -> None:
     out = tmp_path / "ranks.pt"
-    run_ranks([SCRIPT, str(out), kind, "5"], world_size)
+    run_ranks([SCRIPT, str(out), kind, "5", sizes], sizes.count(",") + 1)
     ranks = torch.load(out, weights_only=True)
     encoders = Encoders()
     loss = dense_contrastive_loss(*encoders(*whole_batch()), kind=kind)
@@ -53,6 +53,12 @@ def test_ranks_give_the_loss_and_every_gradient_of_the_whole_batch(
     torch.testing.assert_close(ranks["loss"], loss, rtol=1e-10, atol=1e-12)
     for name, value in expected.items():
         torch.testing.assert_close(ranks[name], value, rtol=1e-10, atol=1e-12)
+
+
+def test_a_rank_without_samples_is_refused_on_all_ranks(
+    run_ranks: RunRanks, tmp_path: Path
+) -> None:
+    run_ranks([SCRIPT, str(tmp_path / "ranks.pt"), "softmax", "5", "24,0"], 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

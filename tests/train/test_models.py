@@ -32,7 +32,7 @@ def test_embeddings_are_float32_of_length_1(name: str) -> None:
         assert features_BD.shape == (2, config.embed_dim)
         assert features_BD.dtype == torch.float32
         torch.testing.assert_close(features_BD.norm(dim=-1), torch.ones(2))
-    assert scale.item() == pytest.approx(1 / config.initial_temperature)
+    assert scale.item() == pytest.approx(1 / 0.07)
 
 
 def test_the_demos_image_encoder_names_the_size_it_needs() -> None:

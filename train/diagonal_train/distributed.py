@@ -96,28 +96,6 @@ def largest(values: Tensor) -> Tensor:
     return values
 
 
-def gather_rows(rows_BD: Tensor) -> Tensor:
-    """The rows of all ranks, rank-major: G×D.
-
-    The collectives over lists are the ones that neither torch 2.11 nor 2.13 deprecates.
-    """
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return rows_BD
-    parts = [torch.empty_like(rows_BD) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, rows_BD.contiguous())
-    return torch.cat(parts)
-
-
-def scatter_sums(rows_GD: Tensor) -> Tensor:
-    """This rank's rows of the sum over all ranks, B×D."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return rows_GD
-    parts = list(rows_GD.contiguous().chunk(dist.get_world_size()))
-    own_BD = torch.empty_like(parts[0])
-    dist.reduce_scatter(own_BD, parts)
-    return own_BD
-
-
 def agreed(function: Callable[[], Value], world: World) -> Value:
     """What the function returns on rank 0, on every rank; trouble there is raised everywhere.
 

@@ -7,7 +7,7 @@ import torch
 from diagonal_train import checkpoint
 from diagonal_train.config.model import ModelConfig
 from diagonal_train.models import DualEncoder, build_model, build_tokenizer
-from diagonal_train.start import read_run_config
+from diagonal_train.start import read_config, read_run_config
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
 
@@ -48,7 +48,8 @@ def load_model(
     """
     config = read_run_config(run)
     found = checkpoint.find(run, step)
-    model = build_model(config).eval()
+    # Runs from before there was a choice have no such field.
+    model = build_model(config, read_config(run).get("loss", "softmax")).eval()
     checkpoint.load_weights(found, model)
     return LoadedModel(
         model=model.to(device),

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from diagonal_train.distributed import gather_rows, largest, scatter_sums, sum_over_ranks
+from diagonal_train.distributed import largest, sum_over_ranks
+from diagonal_train.rank_rows import RankRows, rank_rows
 
 Kind = Literal["softmax", "sigmoid"]
 TILE = 512
@@ -43,23 +43,27 @@ def contrastive_loss(
     """This rank's part of the loss between each image and its own caption among all.
 
     Averaged over ranks, as DDP averages gradients, the loss and every gradient (logit_scale's and
-    logit_bias's too) equal those of one process that holds the whole batch. Products are taken in
-    at least float32.
+    logit_bias's too) equal those of one process that holds the whole batch, also where ranks have
+    different numbers of samples. Products are taken in at least float32.
 
     Args:
         image_BD: image embeddings of length 1.
-        text_BD: text embeddings of length 1, in the same order; as many on every rank.
+        text_BD: text embeddings of length 1, as many, in the same order.
         logit_scale: what cosines are multiplied by (the exponentiated parameter).
         logit_bias: added to the logits; only `sigmoid` depends on it.
         kind: `softmax` is the symmetric cross-entropy of CLIP (Radford et al., 2021), `sigmoid` the
             pairwise loss of SigLIP (Zhai et al., 2023), a sum over all pairs divided by samples.
         tile: rows and columns that are multiplied at a time; the result does not depend on it.
+
+    Raises:
+        UserError: on every rank, if one has no samples or unequal numbers of images and texts.
     """
+    ranks = rank_rows(len(image_BD), len(text_BD), image_BD.device)
     with torch.autocast(image_BD.device.type, enabled=False):
         image_BD, text_BD = _at_least_fp32(image_BD), _at_least_fp32(text_BD)
         scale = logit_scale.to(image_BD.dtype)
         bias = torch.zeros_like(scale) if logit_bias is None else logit_bias.to(image_BD.dtype)
-        loss = _TiledLoss.apply(image_BD, text_BD, scale, bias, kind, tile)
+        loss = _TiledLoss.apply(image_BD, text_BD, scale, bias, ranks, kind, tile)
         assert isinstance(loss, Tensor)
         return loss
 
@@ -131,24 +135,25 @@ class _TiledLoss(torch.autograd.Function):
         text_BD: Tensor,
         scale: Tensor,
         bias: Tensor,
+        ranks: RankRows,
         kind: Kind,
         tile: int,
     ) -> Tensor:
-        text_GD = gather_rows(text_BD)
+        text_GD = ranks.gather(text_BD)
         own_B = scale * _row_products(image_BD, text_BD, tile) + bias
         if kind == "softmax":
             ctx.pairs = _softmax_sums(image_BD, text_GD, scale, bias, tile)
             rows_B, columns_G = ctx.pairs.log_sums()
-            loss = (0.5 * (rows_B + columns_G[own_columns(image_BD)]) - own_B).mean()
+            total = (0.5 * (rows_B + columns_G[ranks.own]) - own_B).sum()
         else:
             ctx.pairs = _Sigmoid()
             total = torch.zeros_like(scale)
             for _, _, logits_MN in _tiles(image_BD, text_GD, scale, bias, tile):
                 total += F.softplus(logits_MN).sum()
-            loss = total / len(image_BD) - own_B.mean()
+            total -= own_B.sum()
         ctx.save_for_backward(image_BD, text_GD, scale, bias)
-        ctx.tile = tile
-        return loss
+        ctx.ranks, ctx.tile = ranks, tile
+        return total / ranks.mean_count
 
     @staticmethod
     @once_differentiable
@@ -164,26 +169,21 @@ class _TiledLoss(torch.autograd.Function):
             of_texts_GD[columns].addmm_(slope_MN.T, image_BD[rows])
             of_bias += slope_MN.sum()
         # A pair that belongs together pulls with weight 1, whatever its probability.
-        own = own_columns(image_BD)
+        own = ctx.ranks.own
         of_images_BD -= text_GD[own]
         of_texts_GD[own] -= image_BD
         # Σ slope × cosine, from what is already summed over columns.
         of_scale = _row_products(image_BD, of_images_BD, ctx.tile).sum()
-        share = gradients[0] / len(image_BD)
+        share = gradients[0] / ctx.ranks.mean_count
         return (
             of_images_BD.mul_(share * scale),
-            scatter_sums(of_texts_GD).mul_(share * scale),
+            ctx.ranks.scatter_sums(of_texts_GD).mul_(share * scale),
             of_scale * share,
             (of_bias - len(image_BD)) * share,
             None,
             None,
+            None,
         )
-
-
-def own_columns(image_BD: Tensor) -> slice:
-    """Where this rank's samples stand among all."""
-    rank = dist.get_rank() if dist.is_initialized() else 0
-    return slice(rank * len(image_BD), (rank + 1) * len(image_BD))
 
 
 def _softmax_sums(

@@ -1,4 +1,4 @@
-"""The dual encoder: an image encoder, a text encoder and a learned logit scale.
+"""The dual encoder: an image encoder, a text encoder, a learned logit scale and maybe a bias.
 
 The encoders, their initial weights and the tokenizer are open_clip's; this file alone imports it.
 
@@ -16,12 +16,17 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 
 from diagonal_infra.errors import UserError
-from diagonal_train import image_encoder
+from diagonal_train import image_encoder, text_trim
 from diagonal_train.config.model import ModelConfig
+from diagonal_train.config.train import Loss
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
 VOCABULARY_SIZE = 49_408
 """CLIP's lower-cased byte pairs with start and end."""
+INITIAL_TEMPERATURE = {"softmax": 0.07, "sigmoid": 0.1}
+"""Of the papers: Radford et al., 2021, §2.5; Zhai et al., 2023, §3.2."""
+INITIAL_BIAS = -10.0
+"""Of the sigmoid loss (Zhai et al., 2023): at first, nearly all pairs are taken for strangers."""
 
 
 class DualEncoder(nn.Module):
@@ -30,35 +35,68 @@ class DualEncoder(nn.Module):
     def __init__(self, clip: Any) -> None:
         super().__init__()
         self.clip = clip
+        self.trim_text = True
+        """Whether captions are cut behind the longest one's end, if the text encoder allows it."""
 
     @property
     def logit_scale(self) -> nn.Parameter:
         """Log of what cosines are multiplied by."""
         return self.clip.logit_scale
 
+    @property
+    def logit_bias(self) -> nn.Parameter | None:
+        """What is added to logits; the sigmoid loss alone has it."""
+        return self.clip.logit_bias
+
     def encode_image(self, images_BCHW: Tensor) -> Tensor:
         """Embeddings B×D of normalised images."""
-        return F.normalize(self.clip.encode_image(images_BCHW).float(), dim=-1)
+        return _normalised(self.clip.encode_image(images_BCHW))
 
     def encode_text(self, tokens_BT: Tensor) -> Tensor:
         """Embeddings B×D of token ids."""
-        return F.normalize(self.clip.encode_text(tokens_BT).float(), dim=-1)
+        if self.trims_text:
+            longest = int(self.text_lengths(tokens_BT).max())
+            tokens_BT = tokens_BT[:, : text_trim.trimmed_length(longest, tokens_BT.shape[1])]
+        return self._encode_trimmed(tokens_BT)
 
-    def forward(self, images_BCHW: Tensor, tokens_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Image embeddings, text embeddings, and the factor that makes cosines logits."""
+    @property
+    def trims_text(self) -> bool:
+        """Whether `forward` takes captions that are cut behind their end."""
+        return self.trim_text and text_trim.can_trim(self.clip)
+
+    def text_lengths(self, tokens_BT: Tensor) -> Tensor:
+        """Tokens that each embedding depends on, B."""
+        return text_trim.end_of_text(self.clip, tokens_BT) + 1
+
+    def forward(
+        self, images_BCHW: Tensor, tokens_BT: Tensor, noise_BK: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Image embeddings, text embeddings, the factor that makes cosines logits, and the bias.
+
+        The noise decides which patches are left out; without patch dropout it is not needed. There
+        is no fourth output if the model has no bias.
+        """
+        if noise_BK is not None:
+            self.clip.visual.patch_dropout.noise_BK = noise_BK
         # A bare parameter as output would be marked ready twice by DDP.
         scale = self.logit_scale.exp()
-        return self.encode_image(images_BCHW), self.encode_text(tokens_BT), scale
+        outputs = self.encode_image(images_BCHW), self._encode_trimmed(tokens_BT), scale
+        return outputs if self.logit_bias is None else (*outputs, self.logit_bias * 1)
+
+    def _encode_trimmed(self, tokens_BT: Tensor) -> Tensor:
+        if text_trim.can_trim(self.clip):
+            return _normalised(text_trim.encode_text(self.clip, tokens_BT))
+        return _normalised(self.clip.encode_text(tokens_BT))
 
 
-def build_model(config: ModelConfig) -> DualEncoder:
-    """The model with fresh weights, drawn from torch's generator.
+def build_model(config: ModelConfig, loss: Loss = "softmax") -> DualEncoder:
+    """The model with fresh weights, drawn from torch's generator, and what its loss learns.
 
     Raises:
         UserError: `config.name` is unknown to open_clip, or sizes do not fit it.
     """
     image_encoder.register()
-    scale = math.log(1 / config.initial_temperature)
+    scale = math.log(1 / (config.initial_temperature or INITIAL_TEMPERATURE[loss]))
     if config.name is None:
         _check_image_size(config)
         clip: Any = CLIP(**open_clip_settings(config), init_logit_scale=scale)
@@ -73,8 +111,10 @@ def build_model(config: ModelConfig) -> DualEncoder:
         )
         with torch.no_grad():
             clip.logit_scale.fill_(scale)
-        # The softmax loss does not use SigLIP's bias, and DDP refuses idle parameters.
-        clip.logit_bias = None
+    # A built-in SigLIP has a bias that the softmax loss does not use, and DDP refuses idle ones.
+    clip.logit_bias = None
+    if loss == "sigmoid":
+        clip.logit_bias = nn.Parameter(torch.full_like(clip.logit_scale, INITIAL_BIAS))
     return DualEncoder(clip).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub lacks the overload
 
 
@@ -127,6 +167,12 @@ def is_plain(encoder: Any) -> bool:
         getattr(encoder, name) == getattr(plain, name)
         for name in ("encoder", "bpe_ranks", "clean_fn", "reduction_fn")
     )
+
+
+def _normalised(features_BD: Tensor) -> Tensor:
+    if features_BD.dtype != torch.float64:
+        features_BD = features_BD.float()
+    return F.normalize(features_BD, dim=-1)
 
 
 def _check_image_size(config: ModelConfig) -> None:

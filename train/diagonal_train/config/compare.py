@@ -20,6 +20,11 @@ FREE_FIELDS = {
     "checkpoint.retry_seconds",
     "parallel.kind",
     "parallel.shard_size",
+    "micro_batch_size",
+    "loss_tile",
+    "activation_checkpointing",
+    "compile",
+    "trim_text",
 } | {f"stream.{name}" for name in READING_FIELDS}
 
 

@@ -51,8 +51,9 @@ class ModelConfig:
     """Pixels of the side of the square that the image encoder sees."""
     quick_gelu: bool = False
     """x·sigmoid(1.702x) in place of GELU, as in OpenAI's weights."""
-    initial_temperature: float = 0.07
-    """Logits are divided by it at the start; `logit_scale` begins at the log of its inverse."""
+    initial_temperature: float | None = None
+    """Logits are divided by it at the start; `logit_scale` begins at the log of its inverse. None
+    is 0.07, and 0.1 with --loss sigmoid."""
     mean: tuple[float, float, float] = CLIP_MEAN
     """RGB mean taken off the pixels, of 1."""
     std: tuple[float, float, float] = CLIP_STD
@@ -64,7 +65,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require(self.image_size >= 1, "--model.image-size must be at least 1")
-        require(0.01 <= self.initial_temperature <= 1, "--model.initial-temperature is in 0.01–1")
+        start = self.initial_temperature
+        require(start is None or 0.01 <= start <= 1, "--model.initial-temperature is in 0.01–1")
 
 
 def model_config_from(record: dict[str, Any]) -> ModelConfig:

@@ -16,8 +16,10 @@ from diagonal_train.streaming.config import (
     check_weights,
 )
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 Launcher = Literal["process", "ray"]
+Loss = Literal["softmax", "sigmoid"]
+ActivationCheckpointing = Literal["none", "full", "selective"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,8 @@ class TrainConfig:
     samples_seen: int = 12_800_000_000
     """Samples of the whole run, repetitions counted; rounded down to whole batches."""
     precision: Precision = "fp32"
-    """Of the encoders; weights, loss and optimizer are fp32 in both."""
+    """Of the encoders; weights, loss and optimizer are fp32 in all. fp16 scales the loss, and a
+    step whose gradients overflow is done again with half the scale."""
     seed: int = 0
     """Of weights, order, crops and augmentation."""
     log_every_steps: int = 20
@@ -59,6 +62,23 @@ class TrainConfig:
     """`process` is this process, or the ranks that torchrun started; `ray` starts Ray Train."""
     workers: int = 1
     """Ranks that `--launcher ray` starts."""
+    loss: Loss = "softmax"
+    """CLIP's cross-entropy over both directions, or SigLIP's pairwise loss with a learned bias."""
+    loss_tile: int = 512
+    """Rows and columns of the matrix of all pairs that are multiplied at a time."""
+    micro_batch_size: int | None = None
+    """Samples of a rank that are embedded at a time; None takes all. Gradients are those of the
+    whole batch; the encoders' forward pass is done twice."""
+    activation_checkpointing: ActivationCheckpointing = "none"
+    """Blocks of the encoders that keep their input only and are computed again for the gradient:
+    none, all or every second one."""
+    compile: bool = False
+    """Compile the encoders' blocks; the first steps then take minutes."""
+    trim_text: bool = True
+    """Cut captions to the batch's longest, where the text encoder is causal: same numbers, less
+    work."""
+    patch_dropout: float = 0.0
+    """Share of the image's patches left out in training (FLIP); vision transformers only."""
 
     def __post_init__(self) -> None:
         size = self.global_batch_size
@@ -69,6 +89,11 @@ class TrainConfig:
         require(seen >= size, f"--samples-seen {seen} is less than one batch of {size}")
         require(self.log_every_steps >= 1, "--log-every-steps must be at least 1")
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
+        require(self.loss_tile >= 1, f"--loss-tile must be at least 1, got {self.loss_tile}")
+        micro = self.micro_batch_size
+        require(micro is None or micro >= 1, f"--micro-batch-size must be at least 1, got {micro}")
+        share = self.patch_dropout
+        require(0 <= share < 1, f"--patch-dropout is a share below 1, got {share}")
 
     @property
     def total_steps(self) -> int:
