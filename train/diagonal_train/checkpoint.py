@@ -99,12 +99,13 @@ def load(found: Checkpoint, state: TrainState) -> None:
     )
 
 
-def load_weights(found: Checkpoint, model: nn.Module) -> None:
-    """Put a checkpoint's weights in place."""
-    state = {"model": get_model_state_dict(model)}
+def load_weights(found: Checkpoint, model: nn.Module, *, averaged: bool = False) -> None:
+    """Put a checkpoint's weights in place, or their average."""
+    part = "averaged" if averaged else "model"
+    state = {part: get_model_state_dict(model)}
     with _single_process_is_fine():
         state_dict_loader.load(state, checkpoint_id=found.path, no_dist=True)
-    set_model_state_dict(model, state["model"])
+    set_model_state_dict(model, state[part])
 
 
 def latest_complete(run: str) -> Checkpoint | None:
@@ -191,7 +192,9 @@ def _tensors(state: TrainState, step: int) -> dict[str, Any]:
         # get_state_dict steps an optimizer without state, and so shifts its bias correction.
         return {"model": get_model_state_dict(state.model)}
     model_state, optimizer_state = get_state_dict(state.model, state.optimizer)
-    return {"model": model_state, "optimizer": optimizer_state}
+    tensors = {"model": model_state, "optimizer": optimizer_state}
+    # Loading writes into the averaged tensors themselves.
+    return tensors if state.averaged is None else {**tensors, "averaged": state.averaged}
 
 
 def _is_complete(run: str, step: int) -> bool:

@@ -26,6 +26,7 @@ from diagonal_infra import run_dir, storage
 from diagonal_train import checkpoint
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
+from diagonal_train.ema import start_average
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
@@ -114,7 +115,11 @@ def set_up(config: TrainConfig, world: World) -> Job:
     )
     torch.manual_seed(config.seed)
     model = build_model(config.model).to(world.device).train()
-    state = TrainState(model=model, optimizer=build_optimizer(model, config.optimizer))
+    state = TrainState(
+        model=model,
+        optimizer=build_optimizer(model, config.optimizer),
+        averaged=start_average(model, config.ema_decay),
+    )
     if start.found is not None:
         checkpoint.load(start.found, state)
     replica = DistributedDataParallel(model) if world.world_size > 1 else model

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.ema import update_average
 from diagonal_train.state import TrainState
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -58,10 +59,13 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def update(state: TrainState) -> None:
-    """Apply the gradients of a step."""
+def update(state: TrainState, *, ema_decay: float | None = None) -> None:
+    """Apply the gradients of a step, and let the averaged weights follow if there are any."""
     state.optimizer.step()
     clamp_logit_scale(state.model.logit_scale)
+    if state.averaged is not None:
+        assert ema_decay is not None
+        update_average(state.averaged, state.model, ema_decay)
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import prepare_images
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, from_all, sum_over_ranks
+from diagonal_train.ema import ema_decay_at
 from diagonal_train.loss import contrastive_loss
 from diagonal_train.optimizer import lr_at, set_lr, update
 from diagonal_train.start import Start
@@ -91,7 +92,7 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     mean_loss = total / job.world.world_size
     if not (math.isfinite(mean_loss) and math.isfinite(grad_norm)):
         _stop_non_finite(job, batch, step, mean_loss)
-    update(job.state)
+    update(job.state, ema_decay=ema_decay_at(step, config.ema_decay))
     return StepStats(
         loss=mean_loss,
         lr=lr,

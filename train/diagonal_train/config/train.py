@@ -46,6 +46,9 @@ class TrainConfig:
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
     """Samples of the whole run, repetitions counted; rounded down to whole batches."""
+    ema_decay: float | None = None
+    """Decay of a moving average of the weights, 0.9999 for instance, which evaluation and export
+    then use; it rises to this value over the first steps. None keeps no average."""
     precision: Precision = "fp32"
     """Of the encoders; weights, loss and optimizer are fp32 in both."""
     seed: int = 0
@@ -64,6 +67,8 @@ class TrainConfig:
         require(self.seed >= 0, f"--seed must not be negative, got {self.seed}")
         seen = self.samples_seen
         require(seen >= size, f"--samples-seen {seen} is less than one batch of {size}")
+        decay = self.ema_decay
+        require(decay is None or 0 < decay < 1, f"--ema-decay is between 0 and 1, got {decay}")
         require(self.log_every_steps >= 1, "--log-every-steps must be at least 1")
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
 
