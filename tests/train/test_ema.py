@@ -29,16 +29,17 @@ def assert_equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) 
 
 def test_the_average_is_that_of_the_formula_and_counters_are_copied() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    linear = nn.Linear(3, 2)
+    model = nn.Sequential(linear, nn.BatchNorm1d(2))
     averaged = start_average(model, 0.9)
     assert averaged is not None
-    expected = model[0].weight.detach().double()
+    expected = linear.weight.detach().double()
     for _ in range(3):
         model(torch.randn(4, 3))
         with torch.no_grad():
-            model[0].weight += torch.randn(2, 3)
+            linear.weight += torch.randn(2, 3)
         update_average(averaged, model, 0.9)
-        expected = 0.9 * expected + 0.1 * model[0].weight.detach().double()
+        expected = 0.9 * expected + 0.1 * linear.weight.detach().double()
     torch.testing.assert_close(averaged["0.weight"].double(), expected, rtol=1e-6, atol=1e-7)
     assert averaged["1.num_batches_tracked"] == 3
     assert 0 < averaged["1.running_mean"].abs().sum() < model.state_dict()["1.running_mean"].norm(1)

@@ -7,6 +7,9 @@ nothing, however short the run. It is all of the model's state: the logit scale 
 statistics as well. Under FSDP2 every rank averages its own shards, and nothing is gathered.
 """
 
+# pyright: reportPrivateImportUsage=false
+# torch's own optimizers are built of the _foreach functions, which have no public names.
+
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor

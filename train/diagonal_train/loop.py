@@ -223,10 +223,10 @@ def _record(
 def _log_start(config: TrainConfig, world: World, samples: int, window: int, start: Start) -> None:
     logger.info(
         "train run=%s data=%s filter=%s kept_samples=%d window=%d passes=%.1f steps=%d "
-        "from_step=%d ranks=%d device=%s",
+        "from_step=%d ranks=%d device=%s optimizer=%s lr_schedule=%s",
         *(config.run, config.data, config.filter, samples, window),
         *(config.samples_seen / samples, config.total_steps, start.step),
-        *(world.world_size, world.device.type),
+        *(world.world_size, world.device.type, config.optimizer.kind, config.optimizer.schedule),
     )
 
 

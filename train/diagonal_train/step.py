@@ -24,7 +24,8 @@ from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, from_all, sum_over_ranks
 from diagonal_train.ema import ema_decay_at
 from diagonal_train.loss import contrastive_loss
-from diagonal_train.optimizer import lr_at, set_lr, update
+from diagonal_train.lr_schedule import lr_at
+from diagonal_train.optimizer import set_lr, update
 from diagonal_train.start import Start
 from diagonal_train.state import TrainState
 from diagonal_train.streaming.batch import Batch

@@ -7,7 +7,7 @@ from diagonal_infra.errors import require
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.config.model import ModelConfig
-from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.config.optimizer import OptimizerConfig, check_schedule
 from diagonal_train.streaming.config import (
     LoaderConfig,
     StreamConfig,
@@ -39,7 +39,7 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes of the image on the device."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """AdamW and its schedule."""
+    """AdamW or its relative, and the learning rate."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """When to save and what to keep."""
     global_batch_size: int = 32_768
@@ -69,6 +69,7 @@ class TrainConfig:
         require(seen >= size, f"--samples-seen {seen} is less than one batch of {size}")
         decay = self.ema_decay
         require(decay is None or 0 < decay < 1, f"--ema-decay is between 0 and 1, got {decay}")
+        check_schedule(self.optimizer, self.total_steps)
         require(self.log_every_steps >= 1, "--log-every-steps must be at least 1")
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
 
