@@ -27,6 +27,7 @@ from diagonal_train import checkpoint
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
 from diagonal_train.ema import start_average
+from diagonal_train.locking import lock
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
@@ -115,6 +116,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
     )
     torch.manual_seed(config.seed)
     model = build_model(config.model).to(world.device).train()
+    lock(model, config.lock)
     state = TrainState(
         model=model,
         optimizer=build_optimizer(model, config.optimizer),

@@ -6,6 +6,7 @@ from typing import Literal
 from diagonal_infra.errors import require
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
+from diagonal_train.config.lock import LockConfig
 from diagonal_train.config.model import ModelConfig
 from diagonal_train.config.optimizer import OptimizerConfig, check_schedule
 from diagonal_train.streaming.config import (
@@ -42,6 +43,8 @@ class TrainConfig:
     """AdamW or its relative, and the learning rate."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """When to save and what to keep."""
+    lock: LockConfig = field(default_factory=LockConfig)
+    """Encoders that are not trained."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
