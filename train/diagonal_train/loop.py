@@ -31,6 +31,7 @@ from diagonal_train.locking import lock
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
+from diagonal_train.schedule import follow_schedule
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.state import TrainState
 from diagonal_train.step import Job, StepStats, train_step
@@ -117,6 +118,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
     torch.manual_seed(config.seed)
     model = build_model(config.model).to(world.device).train()
     lock(model, config.lock)
+    follow_schedule(model, stream.tokenizer, config.schedule)
     state = TrainState(
         model=model,
         optimizer=build_optimizer(model, config.optimizer),

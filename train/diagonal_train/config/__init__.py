@@ -5,7 +5,9 @@
     ├── stream: LoaderConfig            order, crops, reading (streaming/config.py)
     ├── augment: AugmentConfig          random changes on the device (augment.py)
     ├── optimizer: OptimizerConfig      AdamW, schedule, clipping (optimizer.py)
-    └── checkpoint: CheckpointConfig    when to save, what to keep (checkpoint.py)
+    ├── checkpoint: CheckpointConfig    when to save, what to keep (checkpoint.py)
+    ├── lock: LockConfig                encoders that are not trained (lock.py)
+    └── schedule: ScheduleConfig        sizes in the course of the run (schedule.py)
 
 compare.py says which of it a run that goes on may change.
 """

@@ -9,6 +9,7 @@ from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.config.lock import LockConfig
 from diagonal_train.config.model import ModelConfig
 from diagonal_train.config.optimizer import OptimizerConfig, check_schedule
+from diagonal_train.config.schedule import ScheduleConfig, check_sizes
 from diagonal_train.streaming.config import (
     LoaderConfig,
     StreamConfig,
@@ -45,6 +46,8 @@ class TrainConfig:
     """When to save and what to keep."""
     lock: LockConfig = field(default_factory=LockConfig)
     """Encoders that are not trained."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Sizes of images and texts in the course of the run."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
@@ -73,6 +76,7 @@ class TrainConfig:
         decay = self.ema_decay
         require(decay is None or 0 < decay < 1, f"--ema-decay is between 0 and 1, got {decay}")
         check_schedule(self.optimizer, self.total_steps)
+        check_sizes(self.schedule, self.model)
         require(self.log_every_steps >= 1, "--log-every-steps must be at least 1")
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
 
@@ -93,4 +97,5 @@ class TrainConfig:
             seed=self.seed,
             image_size=self.model.image_size,
             context_length=self.model.text.context_length,
+            **vars(self.schedule),
         )
