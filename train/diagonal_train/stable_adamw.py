@@ -60,15 +60,14 @@ class StableAdamW(torch.optim.Optimizer):
         torch._foreach_mul_(seconds, beta2)
         torch._foreach_addcmul_(seconds, gradients, gradients, [1 - beta for beta in beta2])
 
-        roots = torch._foreach_clamp_min(seconds, group["eps"] ** 2)
-        torch._foreach_sqrt_(roots)
-        lengths = torch._foreach_norm(torch._foreach_div(gradients, roots))
-        del roots  # as large as the model
+        roots = torch._foreach_sqrt(seconds)
+        bounded = torch._foreach_clamp_min(roots, group["eps"])
+        lengths = torch._foreach_norm(torch._foreach_div(gradients, bounded))
+        del bounded  # as large as the model
         rates = [group["lr"] / rms.clamp(min=1) for rms in root_means(lengths, parameters)]
 
-        changes = torch._foreach_sqrt(seconds)
-        torch._foreach_add_(changes, group["eps"])
-        changes = torch._foreach_div(firsts, changes)
+        torch._foreach_add_(roots, group["eps"])
+        changes = torch._foreach_div(firsts, roots)
         values = [local(p) for p in parameters]
         torch._foreach_add_(changes, values, alpha=group["weight_decay"])
         torch._foreach_mul_(changes, rates)
