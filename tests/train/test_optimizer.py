@@ -5,17 +5,14 @@ import torch
 
 from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.models import build_model
-from diagonal_train.optimizer import build_optimizer, clamp_logit_scale, lr_at, parameter_names
+from diagonal_train.optimizer import (
+    build_optimizer,
+    clamp_logit_scale,
+    lr_scales,
+    parameter_names,
+    set_lr,
+)
 from diagonal_train.recipes import TRAIN
-
-
-def test_lr_rises_linearly_then_falls_as_a_cosine() -> None:
-    config = OptimizerConfig(lr=1.0, warmup_steps=4)
-    rates = [lr_at(step, config=config, total_steps=12) for step in range(13)]
-    assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    assert rates[8] == pytest.approx(0.5)
-    assert rates[12] == pytest.approx(0)
-    assert rates[4:] == sorted(rates[4:], reverse=True)
 
 
 def test_gains_biases_embeddings_and_the_logit_scale_are_not_decayed() -> None:
@@ -37,6 +34,27 @@ def test_every_parameter_is_in_one_group() -> None:
     sizes = [len(group["params"]) for group in optimizer.param_groups]
     assert sum(sizes) == len(list(model.parameters()))
     assert [group["weight_decay"] > 0 for group in optimizer.param_groups] == [True, False]
+
+
+def test_lower_layers_learn_more_slowly_in_both_encoders() -> None:
+    model = build_model(TRAIN["tiny"]().model)
+    scales = lr_scales(model, 0.5)
+    assert scales["clip.logit_scale"] == scales["clip.visual.proj"] == 1
+    assert scales["clip.text_projection"] == 1
+    assert scales["clip.visual.transformer.resblocks.0.ln_1.weight"] == 0.5
+    assert scales["clip.token_embedding.weight"] == scales["clip.visual.conv1.weight"] == 0.25
+    optimizer = build_optimizer(model, OptimizerConfig(layer_lr_decay=0.5))
+    set_lr(optimizer, 8.0)
+    found = {group["lr"] for group in optimizer.param_groups}
+    assert found == {8.0, 4.0, 2.0}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(scales)
+
+
+def test_what_does_not_decay_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", logger="diagonal_train.optimizer")
+    build_optimizer(build_model(TRAIN["tiny"]().model), OptimizerConfig())
+    assert "clip.visual.positional_embedding" in caplog.text
+    assert "in_proj_weight" not in caplog.text
 
 
 @pytest.mark.parametrize(("value", "clamped"), [(9.0, math.log(100)), (-1.0, 0.0), (2.0, 2.0)])

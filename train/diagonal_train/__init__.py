@@ -11,7 +11,13 @@ augment      uint8 to normalised float on the device, with random changes
 image_encoder  a small image encoder that timm does not have
 models       the dual encoder and its loading; the only importer of open_clip
 loss         the contrastive loss over the global batch
-optimizer    weight decay groups, learning rate, logit scale clamp
+layers       which layer of which encoder a parameter belongs to
+locking      encoders that are not trained
+schedule     smaller images and shorter texts in the course of a run
+optimizer    groups by weight decay and layer, one update, logit scale clamp
+stable_adamw  AdamW whose step is shortened tensor by tensor
+lr_schedule  the learning rate of each step
+ema          a moving average of the weights
 distributed  ranks, devices and collectives
 parallel     the model replicated or sharded over ranks
 checkpoint   complete checkpoints, verified before use; checkpointing/ writes and reads them

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from diagonal_infra.errors import UserError
 from diagonal_train import checkpoint
 from diagonal_train.config.model import ModelConfig
 from diagonal_train.models import DualEncoder, build_model, build_tokenizer
@@ -21,6 +22,8 @@ class LoadedModel:
     config: ModelConfig
     step: int
     """Optimizer steps behind these weights; 0 for the initial ones."""
+    averaged: bool = False
+    """Whether these are averaged over steps."""
 
     @property
     def image_size(self) -> int:
@@ -39,21 +42,39 @@ class LoadedModel:
 
 
 def load_model(
-    run: str, step: int | None = None, device: torch.device | str = "cpu"
+    run: str,
+    step: int | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    averaged: bool | None = None,
 ) -> LoadedModel:
     """The model of a run, from its newest complete checkpoint or that of `step` (0: untrained).
 
+    Args:
+        run: the run folder.
+        step: of the checkpoint.
+        device: where the model goes.
+        averaged: whether to take the average of the weights (--ema-decay) in their place; None
+            takes it if the run has one.
+
     Raises:
-        UserError: no run at that path, or no such checkpoint.
+        UserError: no run at that path, no such checkpoint, or no averaged weights.
     """
     config = read_run_config(run)
     found = checkpoint.find(run, step)
+    record = read_config(run)
     # Runs from before there was a choice have no such field.
-    model = build_model(config, read_config(run).get("loss", "softmax")).eval()
-    checkpoint.load_weights(found, model)
+    model = build_model(config, record.get("loss", "softmax")).eval()
+    has_average = record.get("ema_decay") is not None
+    if averaged and not has_average:
+        raise UserError(f"run {run!r} has no averaged weights; train with --ema-decay 0.9999")
+    use_average = has_average if averaged is None else averaged
+    # The initial weights are their own average, and not kept twice.
+    checkpoint.load_weights(found, model, averaged=use_average and found.step > 0)
     return LoadedModel(
         model=model.to(device),
         tokenizer=build_tokenizer(config),
         config=config,
         step=found.step,
+        averaged=use_average,
     )

@@ -7,6 +7,8 @@
     ├── optimizer: OptimizerConfig      AdamW, schedule, clipping (optimizer.py)
     ├── checkpoint: CheckpointConfig    when to save, what to keep (checkpoint.py)
     └── parallel: ParallelConfig        replicated or sharded (parallel.py)
+    ├── lock: LockConfig                encoders that are not trained (lock.py)
+    └── schedule: ScheduleConfig        sizes in the course of the run (schedule.py)
 
 compare.py says which of it a run that goes on may change.
 """

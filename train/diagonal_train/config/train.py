@@ -6,9 +6,12 @@ from typing import Literal
 from diagonal_infra.errors import require
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
+from diagonal_train.config.lock import LockConfig
 from diagonal_train.config.model import ModelConfig
 from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.parallel import ParallelConfig
+from diagonal_train.config.optimizer import OptimizerConfig, check_schedule
+from diagonal_train.config.schedule import ScheduleConfig, check_sizes
 from diagonal_train.streaming.config import (
     LoaderConfig,
     StreamConfig,
@@ -42,15 +45,22 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes of the image on the device."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """AdamW and its schedule."""
+    """AdamW or its relative, and the learning rate."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """When to save and what to keep."""
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     """How the model is spread over ranks."""
+    lock: LockConfig = field(default_factory=LockConfig)
+    """Encoders that are not trained."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Sizes of images and texts in the course of the run."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
     """Samples of the whole run, repetitions counted; rounded down to whole batches."""
+    ema_decay: float | None = None
+    """Decay of a moving average of the weights, 0.9999 for instance, which evaluation and export
+    then use; it rises to this value over the first steps. None keeps no average."""
     precision: Precision = "fp32"
     """Of the encoders; weights, loss and optimizer are fp32 in all. fp16 scales the loss, and a
     step whose gradients overflow is done again with half the scale."""
@@ -87,6 +97,10 @@ class TrainConfig:
         require(self.seed >= 0, f"--seed must not be negative, got {self.seed}")
         seen = self.samples_seen
         require(seen >= size, f"--samples-seen {seen} is less than one batch of {size}")
+        decay = self.ema_decay
+        require(decay is None or 0 < decay < 1, f"--ema-decay is between 0 and 1, got {decay}")
+        check_schedule(self.optimizer, self.total_steps)
+        check_sizes(self.schedule, self.model)
         require(self.log_every_steps >= 1, "--log-every-steps must be at least 1")
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
         require(self.loss_tile >= 1, f"--loss-tile must be at least 1, got {self.loss_tile}")
@@ -112,4 +126,5 @@ class TrainConfig:
             seed=self.seed,
             image_size=self.model.image_size,
             context_length=self.model.text.context_length,
+            **vars(self.schedule),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diagonal_infra.errors import require
+from diagonal_train.streaming.schedule import Steps, check_steps, value_at
 
 Transform = Literal["open_clip", "square"]
 Decoder = Literal["fast", "pillow"]
@@ -105,6 +106,10 @@ class StreamConfig(LoaderConfig):
     """Pixels of the side of the square."""
     context_length: int = 77
     """Tokens of a caption, start and end included; longer ones are cut."""
+    image_sizes: Steps = ()
+    """Smaller sizes, as pairs of samples seen and the size from there on, the first at 0."""
+    context_lengths: Steps = ()
+    """Smaller lengths that captions are cut to, in the same form; rows stay `context_length`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,6 +118,18 @@ class StreamConfig(LoaderConfig):
         require(self.seed >= 0, f"--seed must not be negative, got {self.seed}")
         require(self.image_size >= 1, f"--image-size must be at least 1, got {self.image_size}")
         require(self.context_length >= 2, "--context-length must be at least 2")
+        check_steps(self.image_sizes, least=1, most=self.image_size, flag="--image-sizes")
+        lengths, most = self.context_lengths, self.context_length
+        check_steps(lengths, least=2, most=most, flag="--context-lengths")
+
+    def image_size_at(self, batch_index: int) -> int:
+        """Pixels of the side of a batch's images."""
+        return value_at(self.image_sizes, batch_index * self.global_batch_size, self.image_size)
+
+    def context_length_at(self, batch_index: int) -> int:
+        """Most tokens of a batch's captions."""
+        seen = batch_index * self.global_batch_size
+        return value_at(self.context_lengths, seen, self.context_length)
 
 
 def check_batch_size(size: int, lanes: int, *, flag: str) -> None:

@@ -32,6 +32,7 @@ from diagonal_train.streaming.order import (
 )
 from diagonal_train.streaming.read_ahead import ReadAhead
 from diagonal_train.streaming.samples import SampleSource
+from diagonal_train.streaming.tokenize import cut_captions
 from diagonal_train.streaming.transforms import CROP_UNIFORMS, train_pixels
 
 CROP = slice(NOISE_WIDTH, NOISE_WIDTH + CROP_UNIFORMS)
@@ -91,11 +92,14 @@ class LaneStream(IterableDataset[Batch | DiagonalError]):
             uniforms = uniforms_at(self.plan.seed, positions, WIDTH)
             clock.stop("order")
             shards = self.index.shard[numbers]
-            yield clock, _BatchOrder(ahead, positions, numbers, windows, shards, uniforms)
+            yield (
+                clock,
+                _BatchOrder(batch_index, ahead, positions, numbers, windows, shards, uniforms),
+            )
             batch_index += 1
 
     def _batch(self, source: SampleSource, order: "_BatchOrder", clock: "StageClock") -> Batch:
-        count, size = len(order.numbers), self.config.image_size
+        count, size = len(order.numbers), self.config.image_size_at(order.batch_index)
         images = empty_shared(count, size)
         pixels = images.numpy()
         captions, used = [], np.empty(count, np.int64)
@@ -107,7 +111,8 @@ class LaneStream(IterableDataset[Batch | DiagonalError]):
             if cause is not None:
                 replaced[cause] += 1
             clock.stop("decode")
-        tokens = self.tokenizer(captions)
+        length = self.config.context_length_at(order.batch_index)
+        tokens = cut_captions(self.tokenizer(captions), length)
         clock.stop("tokenize")
         return Batch(
             images=images.permute(0, 3, 1, 2),
@@ -161,6 +166,7 @@ class StageClock:
 class _BatchOrder:
     """Which samples a part of a batch takes, and the numbers that decide how they look."""
 
+    batch_index: int
     ahead: ReadAhead
     positions: np.ndarray
     numbers: np.ndarray

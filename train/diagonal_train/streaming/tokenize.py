@@ -67,6 +67,20 @@ class ClipTokenizer:
         return torch.from_numpy(ids_BT.astype(np.int64))
 
 
+def cut_captions(tokens_BT: Tensor, length: int) -> Tensor:
+    """Rows of `ClipTokenizer`, with what a context length of `length` would give and zeros behind.
+
+    The end token is the highest id there is; 0 is a token too.
+    """
+    if length >= tokens_BT.shape[1]:
+        return tokens_BT
+    end_B, end_at_B = tokens_BT.max(1)
+    cut_BT = tokens_BT.clone()
+    cut_BT[:, length - 1] = torch.where(end_at_B >= length, end_B, cut_BT[:, length - 1])
+    cut_BT[:, length:] = 0
+    return cut_BT
+
+
 class WordIds(dict[str, bytes]):
     """Ids of cleaned words, worked out when first asked for.
 
