@@ -48,6 +48,7 @@ class Checkpoint:
     step: int
     samples_seen: int
     data_digest: str
+    meters: dict[str, Any]
 
 
 def save(
@@ -75,6 +76,7 @@ def save(
             "step": step,
             "samples_seen": samples_seen,
             "data_digest": data_digest,
+            "meters": state.meters,
             "files": {path.name: _describe(path) for path in sorted(aside.iterdir())},
         }
         _write_durably(aside / "manifest.json", to_json(record))
@@ -97,6 +99,7 @@ def load(found: Checkpoint, state: TrainState) -> None:
         model_state_dict=tensors["model"],
         optim_state_dict=tensors["optimizer"],
     )
+    state.meters.update(found.meters)
 
 
 def load_weights(found: Checkpoint, model: nn.Module) -> None:
@@ -150,6 +153,7 @@ def read(run: str, step: int) -> Checkpoint:
             step=record["step"],
             samples_seen=record["samples_seen"],
             data_digest=record["data_digest"],
+            meters=record.get("meters", {}),
         )
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is incomplete: {error}") from error
@@ -179,6 +183,12 @@ def prune(run: str, keep: int, *, saved: int) -> None:
             shutil.rmtree(folder(run, step))
         elif step == saved or _is_complete(run, step):
             kept += 1
+
+
+def delete_after(run: str, step: int) -> None:
+    """Forget what was saved behind `step`."""
+    for later in [s for s in steps(run) if s > step]:
+        shutil.rmtree(folder(run, later))
 
 
 def folder(run: str, step: int) -> Path:

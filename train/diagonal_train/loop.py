@@ -11,12 +11,10 @@ import dataclasses
 import json
 import logging
 import math
-import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -29,10 +27,22 @@ from diagonal_train.distributed import World, agreed, in_process_group, sum_over
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
+from diagonal_train.recovery import (
+    Rollback,
+    floating_buffers,
+    go_back,
+    is_passed,
+    pass_step,
+    read_rollbacks,
+    restore_buffers,
+    review,
+)
+from diagonal_train.signals import stop_on_signal
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.state import TrainState
 from diagonal_train.step import Job, StepStats, train_step
 from diagonal_train.stream import open_stream, read_batches
+from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.device import on_device
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import lanes_of
@@ -42,14 +52,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """How a run ended; also RUN/summary.json. `finished` is False after a SIGTERM."""
+    """How a run ended; also RUN/summary.json. `finished` is False after a signal to stop."""
 
     run: str
     finished: bool
     steps: int
     samples_seen: int
     loss: float | None
-    """Of the last step; None if nothing was left to do."""
+    """Of the last step; None if nothing was left to do, or it was skipped."""
     parameters: int
     device: str
     world_size: int
@@ -63,32 +73,40 @@ class TrainResult:
 def train(config: TrainConfig, world: World) -> TrainResult:
     """Train, or go on with, or find finished, the run that `config` describes.
 
-    Every rank calls it with the same configuration. After SIGTERM on any rank the step in hand is
-    finished and saved and the result says `finished=False`.
+    Every rank calls it with the same configuration. After SIGTERM or SIGUSR1 on any rank the step
+    in hand is finished and saved and the result says `finished=False`.
 
     Raises:
         UserError: data, run folder, ranks or configuration do not fit together.
-        DiagonalError: the loss is not finite, or too much of the data cannot be read.
+        DiagonalError: too many steps gave no update, or too much of the data cannot be read.
     """
     return in_process_group(world, lambda: _train(config, world))
 
 
 def _train(config: TrainConfig, world: World) -> TrainResult:
     began = time.perf_counter()
-    job = set_up(config, world)
-    if job.start.step >= config.total_steps:
-        logger.info("nothing to do: run %s is finished at step %d", config.run, job.start.step)
-        if agreed(lambda: storage.exists(summary_path(config.run)), world):
-            return read_summary(config.run)
-        result = _result(job, began, steps=job.start.step, loss=None)
-    else:
-        if world.is_main:
-            run_dir.write_config(config.run, config)
-        result = run_steps(job, began)
+    stop = threading.Event()
+    while isinstance(result := _attempt(config, world, began, stop), Rollback):
+        go_back(config, world, result)
     if world.is_main and result.finished:
         record = run_dir.to_json(dataclasses.asdict(result))
         storage.write_bytes(summary_path(config.run), record)
     return result
+
+
+def _attempt(
+    config: TrainConfig, world: World, began: float, stop: threading.Event
+) -> TrainResult | Rollback:
+    """To the end, or to where the run must go back; nothing of it is left in memory."""
+    job = set_up(config, world)
+    if job.start.step < config.total_steps:
+        if world.is_main:
+            run_dir.write_config(config.run, config)
+        return run_steps(job, began, stop)
+    logger.info("nothing to do: run %s is finished at step %d", config.run, job.start.step)
+    if agreed(lambda: storage.exists(summary_path(config.run)), world):
+        return read_summary(config.run)
+    return _result(job, began, steps=job.start.step, loss=None)
 
 
 def read_summary(run: str) -> TrainResult:
@@ -117,6 +135,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
     state = TrainState(model=model, optimizer=build_optimizer(model, config.optimizer))
     if start.found is not None:
         checkpoint.load(start.found, state)
+    state.meters["rollbacks"] = agreed(lambda: read_rollbacks(config.run), world)
     replica = DistributedDataParallel(model) if world.world_size > 1 else model
     if world.is_main:
         _log_start(config, world, len(index), plan.window, start)
@@ -131,10 +150,10 @@ def set_up(config: TrainConfig, world: World) -> Job:
     )
 
 
-def run_steps(job: Job, began: float) -> TrainResult:
+def run_steps(job: Job, began: float, stop: threading.Event) -> TrainResult | Rollback:
     """Every step from the start to the last, with metrics and checkpoints on the way."""
     config, world = job.config, job.world
-    step, loss = job.start.step, math.nan
+    step, loss, rollback = job.start.step, math.nan, None
     if step == 0:
         save(job, 0)
     metrics = MetricsLog(config.run, step) if world.is_main else NoMetrics()
@@ -145,30 +164,43 @@ def run_steps(job: Job, began: float) -> TrainResult:
         # Closing ends the decoding processes, also after an error: left to the interpreter's exit
         # they would be waited for and never end, since they leave SIGTERM to this process.
         with (
-            stop_on_sigterm() as stop,
+            stop_on_signal(stop),
             bar as show,
             closing(read_batches(job.stream, config.stream.num_workers)) as read,
             closing(on_device(read, world.device)) as stream,
         ):
-            while step < config.total_steps:
+            while step < config.total_steps and rollback is None:
                 with clock.waiting():
                     batch = next(stream)
-                stats = train_step(job, batch, step, stop=stop.is_set())
+                stats, rollback = take_step(job, batch, step, stop=stop.is_set())
                 step, loss = step + 1, stats.loss
                 clock.samples += config.global_batch_size
                 replaced += stats.replaced
                 last = stats.stop or step == config.total_steps
-                if step % config.log_every_steps == 0 or last:
+                if step % config.log_every_steps == 0 or stats.skipped or last:
                     metrics.write(_record(job, step, stats, replaced, clock))
                     replaced.clear()
-                if step % config.checkpoint.every_steps == 0 or last:
+                if (step % config.checkpoint.every_steps == 0 or last) and rollback is None:
                     save(job, step)
                 show(step, loss)
                 if stats.stop:
                     break
     finally:
         metrics.close()
-    return _result(job, began, steps=step, loss=loss)
+    return rollback or _result(job, began, steps=step, loss=loss)
+
+
+def take_step(
+    job: Job, batch: Batch, step: int, *, stop: bool
+) -> tuple[StepStats, Rollback | None]:
+    """One step, or none if its batch is to be passed; and whether the run must go back."""
+    if is_passed(job.state.meters, step + 1):
+        return pass_step(job, stop=stop), None
+    kept = floating_buffers(job.state.model)
+    stats = train_step(job, batch, step, stop=stop)
+    if stats.skipped:
+        restore_buffers(job.state.model, kept)
+    return stats, review(job, batch, stats, step + 1)
 
 
 def save(job: Job, step: int) -> None:
@@ -185,30 +217,17 @@ def save(job: Job, step: int) -> None:
         checkpoint.prune(job.config.run, job.config.checkpoint.keep, saved=step)
 
 
-@contextmanager
-def stop_on_sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets while the block runs; it stays unset outside the main thread."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _record(
     job: Job, step: int, stats: StepStats, replaced: Counter[str], clock: Clock
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     return {
         "step": step,
         "samples_seen": step * job.config.global_batch_size,
-        "loss": stats.loss,
+        "loss": stats.loss if math.isfinite(stats.loss) else None,
         "lr": stats.lr,
         "logit_scale": job.state.model.logit_scale.exp().item(),
-        "grad_norm": stats.grad_norm,
+        "grad_norm": stats.grad_norm if math.isfinite(stats.grad_norm) else None,
+        "skipped": int(stats.skipped),
         **clock.rates(),
         "replaced": replaced.total(),
         **{f"replaced_{cause}": count for cause, count in sorted(replaced.items())},
@@ -232,7 +251,7 @@ def _result(job: Job, began: float, *, steps: int, loss: float | None) -> TrainR
         finished=steps >= job.config.total_steps,
         steps=steps,
         samples_seen=steps * job.config.global_batch_size,
-        loss=loss,
+        loss=None if loss is None or math.isnan(loss) else loss,
         parameters=sum(p.numel() for p in job.state.model.parameters()),
         device=job.world.device.type,
         world_size=job.world.world_size,

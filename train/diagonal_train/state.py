@@ -1,6 +1,7 @@
 """All that a run is behind a step, and all that a checkpoint holds of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -13,3 +14,4 @@ class TrainState:
 
     model: DualEncoder
     optimizer: torch.optim.Optimizer
+    meters: dict[str, Any] = field(default_factory=dict)

@@ -8,30 +8,25 @@ be kept.
 Shape suffixes: B samples of this rank, C colours, H and W pixels, D embedding width.
 """
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import NoReturn
 
 import torch
 from torch import nn
 
-from diagonal_infra import storage
-from diagonal_infra.errors import DiagonalError
 from diagonal_train.augment import prepare_images
 from diagonal_train.config.train import TrainConfig
-from diagonal_train.distributed import World, from_all, sum_over_ranks
+from diagonal_train.distributed import World, sum_over_ranks
 from diagonal_train.loss import contrastive_loss
 from diagonal_train.optimizer import lr_at, set_lr, update
+from diagonal_train.spikes import must_skip
 from diagonal_train.start import Start
 from diagonal_train.state import TrainState
 from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import STEP_KEY, generator_for
 from diagonal_train.streaming.samples import CAUSES
-
-UIDS_IN_MESSAGE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +53,14 @@ class StepStats:
     stop: bool
     """Whether some rank was asked to stop."""
     replaced: Counter[str]
+    skipped: bool = False
+    """Whether nothing was updated."""
 
 
 def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     """One optimizer step on one global batch, which is on the device.
 
-    Raises:
-        DiagonalError: the loss or a gradient is not finite; the weights are still those before.
+    If the loss or a gradient is not finite, or a spike, nothing is updated.
     """
     config, device = job.config, job.world.device
     rng = generator_for(config.seed, STEP_KEY, step, job.world.rank)
@@ -86,29 +82,18 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     longest = config.optimizer.clip_grad_norm or math.inf
     grad_norm = nn.utils.clip_grad_norm_(job.state.model.parameters(), longest)
     counts = [batch.replaced[cause] for cause in CAUSES]
-    own = torch.tensor([loss.item(), stop, *counts], dtype=torch.float64, device=device)
-    total, asked, *counts = sum_over_ranks(own).tolist()
-    mean_loss = total / job.world.world_size
-    if not (math.isfinite(mean_loss) and math.isfinite(grad_norm)):
-        _stop_non_finite(job, batch, step, mean_loss)
-    update(job.state)
+    values = [loss.item(), grad_norm.item(), stop, *counts]
+    own = torch.tensor(values, dtype=torch.float64, device=device)
+    total_loss, total_norm, asked, *counts = sum_over_ranks(own).tolist()
+    mean_loss, mean_norm = total_loss / job.world.world_size, total_norm / job.world.world_size
+    skipped = must_skip(job.state.meters, config.recovery, loss=mean_loss, grad_norm=mean_norm)
+    if not skipped:
+        update(job.state)
     return StepStats(
         loss=mean_loss,
         lr=lr,
-        grad_norm=grad_norm.item(),
+        grad_norm=mean_norm,
         stop=asked > 0,
+        skipped=skipped,
         replaced=Counter({c: int(n) for c, n in zip(CAUSES, counts, strict=True) if n}),
-    )
-
-
-def _stop_non_finite(job: Job, batch: Batch, step: int, loss: float) -> NoReturn:
-    uids = [uid for part in from_all(batch.uids) for uid in part]
-    path = storage.join(job.config.run, f"nonfinite-step-{step + 1:08d}.json")
-    if job.world.is_main:
-        storage.write_bytes(path, (json.dumps(uids) + "\n").encode())
-    raise DiagonalError(
-        f"loss {loss} or its gradient is not finite at step {step + 1}; "
-        f"uids {', '.join(uids[:UIDS_IN_MESSAGE])} … ({len(uids)} in {path}); look at "
-        "these samples, or start a new --run with a lower --optimizer.lr or a clipped gradient "
-        "(--optimizer.clip-grad-norm 1)"
     )

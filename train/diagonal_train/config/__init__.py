@@ -5,7 +5,8 @@
     ├── stream: LoaderConfig            order, crops, reading (streaming/config.py)
     ├── augment: AugmentConfig          random changes on the device (augment.py)
     ├── optimizer: OptimizerConfig      AdamW, schedule, clipping (optimizer.py)
-    └── checkpoint: CheckpointConfig    when to save, what to keep (checkpoint.py)
+    ├── checkpoint: CheckpointConfig    when to save, what to keep (checkpoint.py)
+    └── recovery: RecoveryConfig        skips, rollbacks, hangs (recovery.py)
 
 compare.py says which of it a run that goes on may change.
 """

@@ -13,6 +13,10 @@ FREE_FIELDS = {
     "checkpoint.every_steps",
     "checkpoint.keep",
     "log_every_steps",
+    "recovery.max_skips",
+    "recovery.max_rollbacks",
+    "recovery.hang_seconds",
+    "recovery.data_wait_seconds",
 } | {f"stream.{name}" for name in READING_FIELDS}
 
 

@@ -8,6 +8,7 @@ from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.config.model import ModelConfig
 from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.config.recovery import RecoveryConfig
 from diagonal_train.streaming.config import (
     LoaderConfig,
     StreamConfig,
@@ -42,6 +43,8 @@ class TrainConfig:
     """AdamW and its schedule."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """When to save and what to keep."""
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    """What to do about bad steps, and how long silence may last."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
