@@ -151,6 +151,12 @@ def run_ranks() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
+def starting_ranks() -> Callable[[list[str], int], list[subprocess.Popen[str]]]:
+    """A function that starts Python as several ranks and does not wait."""
+    return start_ranks
+
+
+@pytest.fixture(scope="session")
 def start_process() -> Callable[[list[str]], subprocess.Popen[str]]:
     """A function that starts Python as the only rank and does not wait."""
     return lambda arguments: start_ranks(arguments, 1)[0]

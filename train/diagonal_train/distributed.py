@@ -4,6 +4,7 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import torch
@@ -11,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from diagonal_infra.errors import DiagonalError
+from diagonal_train.watchdog import collective
 
 CPU = torch.device("cpu")
 Value = TypeVar("Value")
@@ -47,19 +49,27 @@ def device_for(local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank) if torch.cuda.is_available() else CPU
 
 
-def in_process_group(world: World, function: Callable[[], Value]) -> Value:
+def in_process_group(
+    world: World, function: Callable[[], Value], *, timeout_seconds: float = 1800.0
+) -> Value:
     """What the function returns, called in a process group if there are several ranks.
 
-    One that exists is left alone. A DistributedDataParallel of the function must be gone when it
-    returns: a reducer that is freed last frees the group too, and that waits for gloo's threads
-    while it holds the GIL they may be waiting for. Freed here, the group waits without the GIL.
+    Collectives fail after the timeout. A group that exists is left alone. A DistributedDataParallel
+    of the function must be gone when it returns: a reducer that is freed last frees the group too,
+    and that waits for gloo's threads while it holds the GIL they may be waiting for. Freed here,
+    the group waits without the GIL.
     """
     if world.device.type == "cuda":
         torch.cuda.set_device(world.device)
     if world.world_size == 1 or dist.is_initialized():
         return function()
     backend = "nccl" if world.device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, rank=world.rank, world_size=world.world_size)
+    dist.init_process_group(
+        backend,
+        rank=world.rank,
+        world_size=world.world_size,
+        timeout=timedelta(seconds=timeout_seconds),
+    )
     try:
         return function()
     except BaseException as error:
@@ -79,20 +89,23 @@ def _clear_frames(error: BaseException | None) -> None:
 def barrier() -> None:
     """Wait for all ranks."""
     if dist.is_initialized():
-        dist.barrier()
+        with collective("barrier"):
+            dist.barrier()
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
     """The sum of a small tensor over all ranks, in place."""
     if dist.is_initialized():
-        dist.all_reduce(values)
+        with collective("sum over ranks"):
+            dist.all_reduce(values)
     return values
 
 
 def largest(values: Tensor) -> Tensor:
     """The largest over all ranks of each value of a small tensor, in place."""
     if dist.is_initialized():
-        dist.all_reduce(values, dist.ReduceOp.MAX)
+        with collective("largest over ranks"):
+            dist.all_reduce(values, dist.ReduceOp.MAX)
     return values
 
 
@@ -104,7 +117,8 @@ def gather_rows(rows_BD: Tensor) -> Tensor:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows_BD
     parts = [torch.empty_like(rows_BD) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, rows_BD.contiguous())
+    with collective("gather rows"):
+        dist.all_gather(parts, rows_BD.contiguous())
     return torch.cat(parts)
 
 
@@ -114,7 +128,8 @@ def scatter_sums(rows_GD: Tensor) -> Tensor:
         return rows_GD
     parts = list(rows_GD.contiguous().chunk(dist.get_world_size()))
     own_BD = torch.empty_like(parts[0])
-    dist.reduce_scatter(own_BD, parts)
+    with collective("scatter sums"):
+        dist.reduce_scatter(own_BD, parts)
     return own_BD
 
 
@@ -131,7 +146,8 @@ def agreed(function: Callable[[], Value], world: World) -> Value:
         except DiagonalError as error:
             box = [error]
     if dist.is_initialized():
-        dist.broadcast_object_list(box)
+        with collective("wait for rank 0"):
+            dist.broadcast_object_list(box)
     if isinstance(box[0], DiagonalError):
         raise box[0]
     return cast("Value", box[0])
@@ -142,5 +158,6 @@ def from_all(value: Value) -> list[Value]:
     if not dist.is_initialized():
         return [value]
     boxes: list[Value] = [value] * dist.get_world_size()
-    dist.all_gather_object(boxes, value)
+    with collective("gather objects"):
+        dist.all_gather_object(boxes, value)
     return boxes

@@ -27,6 +27,7 @@ from diagonal_train.distributed import World, agreed, in_process_group, sum_over
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
+from diagonal_train.rank_times import RankTimes
 from diagonal_train.recovery import (
     Rollback,
     floating_buffers,
@@ -46,7 +47,9 @@ from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.device import on_device
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import lanes_of
+from diagonal_train.watchdog import PLACE, stage, watching
 
+GROUP_GRACE_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
@@ -80,7 +83,9 @@ def train(config: TrainConfig, world: World) -> TrainResult:
         UserError: data, run folder, ranks or configuration do not fit together.
         DiagonalError: too many steps gave no update, or too much of the data cannot be read.
     """
-    return in_process_group(world, lambda: _train(config, world))
+    # The watchdog speaks first: it knows more than a collective that timed out.
+    patience = config.recovery.hang_seconds + GROUP_GRACE_SECONDS
+    return in_process_group(world, lambda: _train(config, world), timeout_seconds=patience)
 
 
 def _train(config: TrainConfig, world: World) -> TrainResult:
@@ -159,29 +164,37 @@ def run_steps(job: Job, began: float, stop: threading.Event) -> TrainResult | Ro
     metrics = MetricsLog(config.run, step) if world.is_main else NoMetrics()
     bar = progress_bar(show=world.is_main, total=config.total_steps, completed=step)
     replaced: Counter[str] = Counter()
-    clock = Clock(since=time.perf_counter())
+    clock, times = Clock(since=time.perf_counter()), RankTimes(world)
+    logged = step
     try:
         # Closing ends the decoding processes, also after an error: left to the interpreter's exit
         # they would be waited for and never end, since they leave SIGTERM to this process.
         with (
+            watching(config.run, world.rank, world.world_size, config.recovery),
             stop_on_signal(stop),
             bar as show,
             closing(read_batches(job.stream, config.stream.num_workers)) as read,
             closing(on_device(read, world.device)) as stream,
         ):
             while step < config.total_steps and rollback is None:
-                with clock.waiting():
+                PLACE.step = step + 1
+                with stage("data"), clock.waiting():
                     batch = next(stream)
-                stats, rollback = take_step(job, batch, step, stop=stop.is_set())
+                with stage("step"):
+                    stats, rollback = take_step(job, batch, step, stop=stop.is_set())
                 step, loss = step + 1, stats.loss
                 clock.samples += config.global_batch_size
                 replaced += stats.replaced
                 last = stats.stop or step == config.total_steps
                 if step % config.log_every_steps == 0 or stats.skipped or last:
-                    metrics.write(_record(job, step, stats, replaced, clock))
+                    with stage("log"):
+                        slowest = times.table(step - logged)
+                        metrics.write(_record(job, step, stats, replaced, clock) | slowest)
                     replaced.clear()
+                    logged = step
                 if (step % config.checkpoint.every_steps == 0 or last) and rollback is None:
-                    save(job, step)
+                    with stage("save"):
+                        save(job, step)
                 show(step, loss)
                 if stats.stop:
                     break
