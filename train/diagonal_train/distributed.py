@@ -1,8 +1,9 @@
 """Ranks, devices and the few collectives the loop needs: gloo on CPU, NCCL on CUDA."""
 
 import os
+import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar, cast
@@ -11,10 +12,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from diagonal_infra.errors import DiagonalError
+from diagonal_infra.errors import DiagonalError, UserError
 from diagonal_train.watchdog import collective
 
 CPU = torch.device("cpu")
+FIRST_PORT, PORTS = 20_000, 10_000
+"""Where the ranks of a Slurm job meet; above Ray's, below the kernel's own."""
 Value = TypeVar("Value")
 
 
@@ -34,7 +37,10 @@ class World:
 
 
 def from_environment() -> World:
-    """The world that torchrun describes in RANK, WORLD_SIZE and LOCAL_RANK; one process without."""
+    """The world that torchrun or srun describes; one process without either."""
+    if "RANK" not in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        for name, value in torchrun_names(os.environ).items():
+            os.environ.setdefault(name, value)
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     return World(
         rank=int(os.environ.get("RANK", "0")),
@@ -42,6 +48,31 @@ def from_environment() -> World:
         local_rank=local_rank,
         device=device_for(local_rank),
     )
+
+
+def torchrun_names(slurm: Mapping[str, str]) -> dict[str, str]:
+    """What srun says of a task, under the names that torchrun has for it.
+
+    An allocation in which nothing was started by srun (`sbatch` runs its script so) is one process.
+    """
+    if "SLURM_PROCID" not in slurm or "SLURM_STEP_ID" not in slurm:
+        return {}
+    nodes = slurm.get("SLURM_STEP_NODELIST") or slurm["SLURM_NODELIST"]
+    return {
+        "RANK": slurm["SLURM_PROCID"],
+        "WORLD_SIZE": slurm["SLURM_NTASKS"],
+        "LOCAL_RANK": slurm["SLURM_LOCALID"],
+        "MASTER_ADDR": first_host(nodes),
+        "MASTER_PORT": str(FIRST_PORT + int(slurm["SLURM_JOB_ID"]) % PORTS),
+    }
+
+
+def first_host(nodes: str) -> str:
+    """Of Slurm's list: `gpu[03-05,09],cpu1` begins with `gpu03`."""
+    first = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,]*))?", nodes)
+    if first is None:
+        raise UserError(f"SLURM_NODELIST {nodes!r} names no host; set MASTER_ADDR")
+    return "".join(part or "" for part in first.groups())
 
 
 def device_for(local_rank: int) -> torch.device:

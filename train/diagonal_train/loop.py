@@ -11,9 +11,9 @@ import dataclasses
 import json
 import logging
 import math
-import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ from diagonal_train.recovery import (
     restore_buffers,
     review,
 )
-from diagonal_train.signals import stop_on_signal
+from diagonal_train.signals import Requests, stop_on_signal
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.state import TrainState
 from diagonal_train.step import Job, StepStats, train_step
@@ -73,11 +73,19 @@ class TrainResult:
     """Of all ranks and their decoding processes."""
 
 
-def train(config: TrainConfig, world: World) -> TrainResult:
+def never() -> bool:
+    """No notice comes."""
+    return False
+
+
+def train(
+    config: TrainConfig, world: World, *, preempted: Callable[[], bool] = never
+) -> TrainResult:
     """Train, or go on with, or find finished, the run that `config` describes.
 
     Every rank calls it with the same configuration. After SIGTERM or SIGUSR1 on any rank the step
-    in hand is finished and saved and the result says `finished=False`.
+    in hand is finished and saved and the result says `finished=False`. When `preempted`, which all
+    ranks call behind each step, becomes true, the run is saved and goes on.
 
     Raises:
         UserError: data, run folder, ranks or configuration do not fit together.
@@ -85,13 +93,14 @@ def train(config: TrainConfig, world: World) -> TrainResult:
     """
     # The watchdog speaks first: it knows more than a collective that timed out.
     patience = config.recovery.hang_seconds + GROUP_GRACE_SECONDS
-    return in_process_group(world, lambda: _train(config, world), timeout_seconds=patience)
+    return in_process_group(
+        world, lambda: _train(config, world, Requests(preempted)), timeout_seconds=patience
+    )
 
 
-def _train(config: TrainConfig, world: World) -> TrainResult:
+def _train(config: TrainConfig, world: World, requests: Requests) -> TrainResult:
     began = time.perf_counter()
-    stop = threading.Event()
-    while isinstance(result := _attempt(config, world, began, stop), Rollback):
+    while isinstance(result := _attempt(config, world, began, requests), Rollback):
         go_back(config, world, result)
     if world.is_main and result.finished:
         record = run_dir.to_json(dataclasses.asdict(result))
@@ -100,14 +109,14 @@ def _train(config: TrainConfig, world: World) -> TrainResult:
 
 
 def _attempt(
-    config: TrainConfig, world: World, began: float, stop: threading.Event
+    config: TrainConfig, world: World, began: float, requests: Requests
 ) -> TrainResult | Rollback:
     """To the end, or to where the run must go back; nothing of it is left in memory."""
     job = set_up(config, world)
     if job.start.step < config.total_steps:
         if world.is_main:
             run_dir.write_config(config.run, config)
-        return run_steps(job, began, stop)
+        return run_steps(job, began, requests)
     logger.info("nothing to do: run %s is finished at step %d", config.run, job.start.step)
     if agreed(lambda: storage.exists(summary_path(config.run)), world):
         return read_summary(config.run)
@@ -155,7 +164,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
     )
 
 
-def run_steps(job: Job, began: float, stop: threading.Event) -> TrainResult | Rollback:
+def run_steps(job: Job, began: float, requests: Requests) -> TrainResult | Rollback:
     """Every step from the start to the last, with metrics and checkpoints on the way."""
     config, world = job.config, job.world
     step, loss, rollback = job.start.step, math.nan, None
@@ -171,7 +180,7 @@ def run_steps(job: Job, began: float, stop: threading.Event) -> TrainResult | Ro
         # they would be waited for and never end, since they leave SIGTERM to this process.
         with (
             watching(config.run, world.rank, world.world_size, config.recovery),
-            stop_on_signal(stop),
+            stop_on_signal(requests.stop),
             bar as show,
             closing(read_batches(job.stream, config.stream.num_workers)) as read,
             closing(on_device(read, world.device)) as stream,
@@ -181,7 +190,7 @@ def run_steps(job: Job, began: float, stop: threading.Event) -> TrainResult | Ro
                 with stage("data"), clock.waiting():
                     batch = next(stream)
                 with stage("step"):
-                    stats, rollback = take_step(job, batch, step, stop=stop.is_set())
+                    stats, rollback = take_step(job, batch, step, stop=requests.stop.is_set())
                 step, loss = step + 1, stats.loss
                 clock.samples += config.global_batch_size
                 replaced += stats.replaced
@@ -192,7 +201,8 @@ def run_steps(job: Job, began: float, stop: threading.Event) -> TrainResult | Ro
                         metrics.write(_record(job, step, stats, replaced, clock) | slowest)
                     replaced.clear()
                     logged = step
-                if (step % config.checkpoint.every_steps == 0 or last) and rollback is None:
+                due = requests.save_now() or step % config.checkpoint.every_steps == 0
+                if (due or last) and rollback is None:
                     with stage("save"):
                         save(job, step)
                 show(step, loss)

@@ -3,6 +3,8 @@
     SIGTERM     torchrun, Kubernetes, Slurm at its limit
     SIGUSR1     Slurm's notice before the limit (--signal=USR1@120), a request by hand
 
+    preempted   Ray's notice that a node goes: the run is saved and goes on until it is ended
+
 A handler only sets an event. The loop's steps agree on it over all ranks, so all save behind the
 same step; a request during an evaluation or a save waits for the next step, and further ones change
 nothing: no save is broken off.
@@ -10,10 +12,24 @@ nothing: no save is broken off.
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Requests:
+    """What a run has been asked for, by signals to this rank and notices to all."""
+
+    def __init__(self, preempted: Callable[[], bool]) -> None:
+        self.stop = threading.Event()
+        self._preempted = preempted
+        self._noticed = False
+
+    def save_now(self) -> bool:
+        """Whether a notice came since the last call; called behind each step, on all ranks."""
+        before, self._noticed = self._noticed, self._preempted()
+        return self._noticed and not before
 
 
 @contextmanager

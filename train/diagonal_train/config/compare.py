@@ -13,6 +13,8 @@ FREE_FIELDS = {
     "checkpoint.every_steps",
     "checkpoint.keep",
     "log_every_steps",
+    "workers_min",
+    "worker_failures",
     "recovery.max_skips",
     "recovery.max_rollbacks",
     "recovery.hang_seconds",

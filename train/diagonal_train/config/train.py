@@ -59,6 +59,12 @@ class TrainConfig:
     """`process` is this process, or the ranks that torchrun started; `ray` starts Ray Train."""
     workers: int = 1
     """Ranks that `--launcher ray` starts."""
+    workers_min: int | None = None
+    """Fewest ranks that `--launcher ray` goes on with while the cluster is smaller; each number
+    between must divide the lanes. None: as many as `workers`."""
+    worker_failures: int = 3
+    """How often `--launcher ray` starts the ranks anew after one failed; loss of a node does not
+    count."""
 
     def __post_init__(self) -> None:
         size = self.global_batch_size
@@ -69,6 +75,9 @@ class TrainConfig:
         require(seen >= size, f"--samples-seen {seen} is less than one batch of {size}")
         require(self.log_every_steps >= 1, "--log-every-steps must be at least 1")
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
+        least = self.workers if self.workers_min is None else self.workers_min
+        require(1 <= least <= self.workers, f"--workers-min is in 1–{self.workers}, got {least}")
+        require(self.worker_failures >= 0, "--worker-failures must not be negative")
 
     @property
     def total_steps(self) -> int:
