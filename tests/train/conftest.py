@@ -144,7 +144,7 @@ def run_ranks() -> Callable[..., None]:
 
     def run(arguments: list[str], world_size: int) -> None:
         ranks = start_ranks(arguments, world_size)
-        errors = [rank.communicate(timeout=120)[1] for rank in ranks]
+        errors = [rank.communicate(timeout=280)[1] for rank in ranks]
         assert [rank.returncode for rank in ranks] == [0] * world_size, errors
 
     return run

@@ -1,12 +1,15 @@
 """Training with steps whose loss is made bad; alone it is a rank of such a run.
 
 python trouble.py DATA RUN '{"26": "nan"}' FLAG…      step, counted from 1, to a factor of logits
+
+Each rank writes the uids of its part of each batch to RUN/uids/step-N.of-WORLD.rank-R.json.
 """
 
 import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -43,9 +46,23 @@ def troubled(factors: dict[int, float]) -> Callable[..., step.StepStats]:
     return run
 
 
+def noted(train_step: Callable[..., step.StepStats], folder: Path) -> Callable[..., step.StepStats]:
+    """`train_step` that writes down what it was given."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def run(job: step.Job, batch: Batch, number: int, **options: Any) -> step.StepStats:
+        world = job.world
+        name = f"step-{number + 1}.of-{world.world_size}.rank-{world.rank}.json"
+        (folder / name).write_text(json.dumps(batch.uids))
+        return train_step(job, batch, number, **options)
+
+    return run
+
+
 if __name__ == "__main__":
     data, run, factors, *flags = sys.argv[1:]
-    loop.train_step = troubled({int(n): float(f) for n, f in json.loads(factors).items()})
+    bad = troubled({int(n): float(f) for n, f in json.loads(factors).items()})
+    loop.train_step = noted(bad, Path(run) / "uids")
     places = ["--data", data, "--filter", "most", "--run", run]
     config = parse_recipe(TRAIN, description="", args=["tiny", *places, *flags])
     result = loop.train(config, from_environment())
