@@ -14,6 +14,7 @@ FIELDS = {
     "lr",
     "logit_scale",
     "grad_norm",
+    "skipped",
     "samples_per_second",
     "data_wait_share",
     "replaced",
