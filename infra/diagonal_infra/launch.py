@@ -1,22 +1,27 @@
-"""Start a stage: here, under torchrun, or against a running Ray cluster.
+"""Start a stage: here, under torchrun, or on Ray.
 
-    python -m diagonal_infra.launch train --on torchrun --processes 2 --args --samples 1000
+    python -m diagonal_infra.launch train --on torchrun --processes 2 --args --samples-seen 1000
+    python -m diagonal_infra.launch train --on ray --workers 2
 
 The stage is the same command as on a laptop; this only puts the launcher in front of it and prints
-what it runs. `--dry` prints and stops.
+what it runs. `--dry` prints and stops. SIGTERM and SIGUSR1 reach the stage as SIGTERM. Launchers
+can fail behind the last step, or seem well before it: whether a training run is finished is
+decided by its final checkpoint.
 """
 
+import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 from diagonal_infra import log
-from diagonal_infra.cli import run_command
+from diagonal_infra.cli import also, run_command
 
 MODULES = {
     "candidates": "diagonal_data.candidates",
@@ -29,6 +34,7 @@ MODULES = {
 }
 RAY_FLAGS = {"shards": (), "train": ("--launcher", "ray")}
 """Stages that use Ray, and the flags that make them."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +47,13 @@ class LaunchConfig:
     """Recipe of that stage."""
     on: Literal["local", "torchrun", "ray"] = "local"
     """local: one process; torchrun: `processes` ranks on this machine (train); ray: the cluster at
-    --address (shards and train)."""
-    processes: int = 1
+    --address, or one of its own on this machine (shards and train)."""
+    processes: Annotated[int, also("--workers")] = 1
     """Ranks of torchrun or Ray Train; shards built at a time on Ray."""
+    workers_min: int | None = None
+    """Fewest ranks that train goes on with on a Ray cluster that lost nodes; None: `processes`."""
+    max_restarts: int = 0
+    """How often the ranks of train are started anew when one fails."""
     address: str | None = None
     """Ray cluster to join with --on ray, for instance 127.0.0.1:6379."""
     dry: bool = False
@@ -54,8 +64,8 @@ class LaunchConfig:
             raise ValueError(f"--on torchrun starts ranks of train only, not of {self.target}")
         if self.on == "ray" and self.target not in RAY_FLAGS:
             raise ValueError(f"{self.target} has no Ray part; --on ray is for shards and train")
-        if self.on == "ray" and self.address is None:
-            raise ValueError("--on ray needs --address HOST:PORT of a running cluster")
+        if self.workers_min is not None and (self.on, self.target) != ("ray", "train"):
+            raise ValueError("--workers-min is for train --on ray")
 
 
 def plan_command(
@@ -65,9 +75,15 @@ def plan_command(
     stage = [MODULES[config.target], config.recipe]
     if config.on == "ray":
         stage += [*RAY_FLAGS[config.target], "--workers", str(config.processes)]
+        if config.workers_min is not None:
+            stage += ["--workers-min", str(config.workers_min)]
+        if config.max_restarts and config.target == "train":
+            stage += ["--worker-failures", str(config.max_restarts)]
     stage += passed_on
     if config.on == "torchrun":
         ranks = ["--standalone", f"--nproc-per-node={config.processes}"]
+        if config.max_restarts:
+            ranks.append(f"--max-restarts={config.max_restarts}")
         # The double dash keeps torchrun from taking the stage's --run for one of its own flags.
         return [sys.executable, "-m", "torch.distributed.run", *ranks, "-m", "--", *stage], {}
     environment = {"RAY_ADDRESS": config.address} if config.on == "ray" and config.address else {}
@@ -81,9 +97,48 @@ def main(config: LaunchConfig, passed_on: Sequence[str] = ()) -> None:
     log.STDOUT.print(shlex.join(shown), soft_wrap=True, highlight=False)
     if config.dry:
         return
-    done = subprocess.run(command, env=os.environ | environment, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    code = run_signalled(command, environment)
+    if config.target == "train" and config.on != "local":
+        code = judged(code, is_finished(config, passed_on))
+    if code:
+        sys.exit(code)
+
+
+def run_signalled(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command that gets our SIGTERM and SIGUSR1 as SIGTERM; its exit code."""
+    process: subprocess.Popen[bytes] | None = None
+    asked = False
+
+    def end(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        if process is not None:
+            process.terminate()
+
+    # torchrun dies of SIGUSR1, and its ranks with it.
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        process = subprocess.Popen(command, env=os.environ | environment)
+        if asked:
+            process.terminate()
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 128 - code if code < 0 else code
+
+
+def is_finished(config: LaunchConfig, passed_on: Sequence[str]) -> bool:
+    """Whether the run that was launched has its final checkpoint."""
+    check = [sys.executable, "-m", "diagonal_train.finished", config.recipe, *passed_on]
+    return subprocess.run(check, check=False).returncode == 0
+
+
+def judged(code: int, finished: bool) -> int:
+    """The exit code that tells the truth."""
+    if finished and code:
+        logger.warning("the launcher left with code %d, but the final checkpoint is whole", code)
+    return 0 if finished else code or 1
 
 
 def recipe_for(target: str) -> LaunchConfig:

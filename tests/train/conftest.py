@@ -144,10 +144,16 @@ def run_ranks() -> Callable[..., None]:
 
     def run(arguments: list[str], world_size: int) -> None:
         ranks = start_ranks(arguments, world_size)
-        errors = [rank.communicate(timeout=120)[1] for rank in ranks]
+        errors = [rank.communicate(timeout=280)[1] for rank in ranks]
         assert [rank.returncode for rank in ranks] == [0] * world_size, errors
 
     return run
+
+
+@pytest.fixture(scope="session")
+def starting_ranks() -> Callable[[list[str], int], list[subprocess.Popen[str]]]:
+    """A function that starts Python as several ranks and does not wait."""
+    return start_ranks
 
 
 @pytest.fixture(scope="session")

@@ -129,14 +129,6 @@ def test_going_on_with_other_data_is_refused(tiny: Build, finished_run: TrainCon
         train(tiny(run=finished_run.run, filter=None), World())
 
 
-def test_a_loss_that_is_not_finite_stops_with_step_and_uids(tiny: Build) -> None:
-    config = tiny(optimizer=OptimizerConfig(lr=1e30, warmup_steps=0))
-    with pytest.raises(DiagonalError, match=r"not finite at step \d+; uids [0-9a-f]{32}"):
-        train(config, World())
-    (path,) = Path(config.run).glob("nonfinite-step-*.json")
-    assert len(json.loads(path.read_text())) == 16
-
-
 def test_bad_samples_are_counted_in_the_metrics(
     tiny: Build, own_dataset: Path, read_metrics: Read
 ) -> None:

@@ -15,6 +15,7 @@ FIELDS = {
     "logit_scale",
     "grad_norm",
     "duplicate_captions",
+    "skipped",
     "samples_per_second",
     "data_wait_share",
     "replaced",

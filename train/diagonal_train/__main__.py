@@ -3,7 +3,8 @@
 Run alone it is one process; under torchrun it is one of its ranks; `--launcher ray` starts ranks on
 Ray. Running the same command again goes on behind the newest complete checkpoint.
 
-Exit codes: 0 finished, 1 trouble, 2 the user's mistake, 143 stopped by SIGTERM after saving.
+Exit codes: 0 finished, 1 trouble, 2 the user's mistake, 143 saved and stopped, by
+SIGTERM or SIGUSR1 on any rank, 86 a rank hung or was lost (the log says which).
 """
 
 import importlib
@@ -25,7 +26,9 @@ def main(config: TrainConfig) -> None:
     """Train, and say in one line how it went."""
     result = launch(config)
     if not result.finished:
-        logger.warning("stopped by SIGTERM at step=%d; run again to go on", result.steps)
+        logger.warning(
+            "saved and stopped at step=%d, as a signal asked; run again to go on", result.steps
+        )
         sys.exit(STOPPED_EXIT_CODE)
     logger.info(
         "finished run=%s steps=%d samples_seen=%d loss=%s wall_seconds=%.1f",

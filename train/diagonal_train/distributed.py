@@ -1,18 +1,23 @@
 """Ranks, devices and the few collectives the loop needs: gloo on CPU, NCCL on CUDA."""
 
 import os
+import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from diagonal_infra.errors import DiagonalError
+from diagonal_infra.errors import DiagonalError, UserError
+from diagonal_train.watchdog import collective
 
 CPU = torch.device("cpu")
+FIRST_PORT, PORTS = 20_000, 10_000
+"""Where the ranks of a Slurm job meet; above Ray's, below the kernel's own."""
 Value = TypeVar("Value")
 
 
@@ -32,7 +37,10 @@ class World:
 
 
 def from_environment() -> World:
-    """The world that torchrun describes in RANK, WORLD_SIZE and LOCAL_RANK; one process without."""
+    """The world that torchrun or srun describes; one process without either."""
+    if "RANK" not in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        for name, value in torchrun_names(os.environ).items():
+            os.environ.setdefault(name, value)
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     return World(
         rank=int(os.environ.get("RANK", "0")),
@@ -42,24 +50,57 @@ def from_environment() -> World:
     )
 
 
+def torchrun_names(slurm: Mapping[str, str]) -> dict[str, str]:
+    """What srun says of a task, under the names that torchrun has for it.
+
+    An allocation in which nothing was started by srun (`sbatch` runs its script so) is one process.
+    """
+    if "SLURM_PROCID" not in slurm or "SLURM_STEP_ID" not in slurm:
+        return {}
+    nodes = slurm.get("SLURM_STEP_NODELIST") or slurm["SLURM_NODELIST"]
+    return {
+        "RANK": slurm["SLURM_PROCID"],
+        "WORLD_SIZE": slurm["SLURM_NTASKS"],
+        "LOCAL_RANK": slurm["SLURM_LOCALID"],
+        "MASTER_ADDR": first_host(nodes),
+        "MASTER_PORT": str(FIRST_PORT + int(slurm["SLURM_JOB_ID"]) % PORTS),
+    }
+
+
+def first_host(nodes: str) -> str:
+    """Of Slurm's list: `gpu[03-05,09],cpu1` begins with `gpu03`."""
+    first = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,]*))?", nodes)
+    if first is None:
+        raise UserError(f"SLURM_NODELIST {nodes!r} names no host; set MASTER_ADDR")
+    return "".join(part or "" for part in first.groups())
+
+
 def device_for(local_rank: int) -> torch.device:
     """The local rank's own CUDA device, or the CPU."""
     return torch.device("cuda", local_rank) if torch.cuda.is_available() else CPU
 
 
-def in_process_group(world: World, function: Callable[[], Value]) -> Value:
+def in_process_group(
+    world: World, function: Callable[[], Value], *, timeout_seconds: float = 1800.0
+) -> Value:
     """What the function returns, called in a process group if there are several ranks.
 
-    One that exists is left alone. A DistributedDataParallel of the function must be gone when it
-    returns: a reducer that is freed last frees the group too, and that waits for gloo's threads
-    while it holds the GIL they may be waiting for. Freed here, the group waits without the GIL.
+    Collectives fail after the timeout. A group that exists is left alone. A DistributedDataParallel
+    of the function must be gone when it returns: a reducer that is freed last frees the group too,
+    and that waits for gloo's threads while it holds the GIL they may be waiting for. Freed here,
+    the group waits without the GIL.
     """
     if world.device.type == "cuda":
         torch.cuda.set_device(world.device)
     if world.world_size == 1 or dist.is_initialized():
         return function()
     backend = "nccl" if world.device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, rank=world.rank, world_size=world.world_size)
+    dist.init_process_group(
+        backend,
+        rank=world.rank,
+        world_size=world.world_size,
+        timeout=timedelta(seconds=timeout_seconds),
+    )
     try:
         return function()
     except BaseException as error:
@@ -79,20 +120,23 @@ def _clear_frames(error: BaseException | None) -> None:
 def barrier() -> None:
     """Wait for all ranks."""
     if dist.is_initialized():
-        dist.barrier()
+        with collective("barrier"):
+            dist.barrier()
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
     """The sum of a small tensor over all ranks, in place."""
     if dist.is_initialized():
-        dist.all_reduce(values)
+        with collective("sum over ranks"):
+            dist.all_reduce(values)
     return values
 
 
 def largest(values: Tensor) -> Tensor:
     """The largest over all ranks of each value of a small tensor, in place."""
     if dist.is_initialized():
-        dist.all_reduce(values, dist.ReduceOp.MAX)
+        with collective("largest over ranks"):
+            dist.all_reduce(values, dist.ReduceOp.MAX)
     return values
 
 
@@ -109,7 +153,8 @@ def agreed(function: Callable[[], Value], world: World) -> Value:
         except DiagonalError as error:
             box = [error]
     if dist.is_initialized():
-        dist.broadcast_object_list(box)
+        with collective("wait for rank 0"):
+            dist.broadcast_object_list(box)
     if isinstance(box[0], DiagonalError):
         raise box[0]
     return cast("Value", box[0])
@@ -120,5 +165,6 @@ def from_all(value: Value) -> list[Value]:
     if not dist.is_initialized():
         return [value]
     boxes: list[Value] = [value] * dist.get_world_size()
-    dist.all_gather_object(boxes, value)
+    with collective("gather objects"):
+        dist.all_gather_object(boxes, value)
     return boxes

@@ -38,7 +38,7 @@ class MetricsLog:
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         for name, value in record.items():
-            if name != "step":
+            if name != "step" and value is not None:
                 self._events.add_scalar(name, value, record["step"])
 
     def close(self) -> None:

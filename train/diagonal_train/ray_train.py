@@ -1,9 +1,12 @@
 """`train` on Ray Train: it places the ranks and joins them; all else is the loop's own.
 
-Ray is imported here and nowhere else in this package, so training needs no Ray.
+Ray is imported here and nowhere else in this package, so training needs no Ray. When a worker is
+lost Ray starts all anew, and the loop goes on behind its newest checkpoint, on as many ranks as the
+cluster has left if `workers_min` says that fewer will do.
 """
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,13 @@ from diagonal_infra import ray_cluster
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, device_for
-from diagonal_train.loop import TrainResult, read_summary, train
+from diagonal_train.loop import GROUP_GRACE_SECONDS, TrainResult, read_summary, train
 from diagonal_train.start import check_run_folder
+
+ENVIRONMENT = {
+    # How often the controller looks: by default every 2 s, and each look costs next to nothing.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
 
 
 def train_on_ray(config: TrainConfig) -> TrainResult:
@@ -26,16 +34,25 @@ def train_on_ray(config: TrainConfig) -> TrainResult:
     """
     check_run_folder(config.run)
     config = _with_absolute_paths(config)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    patience = int(config.recovery.hang_seconds + GROUP_GRACE_SECONDS)
+    least = config.workers if config.workers_min is None else config.workers_min
     # One processor more than the ranks: Ray Train's controller takes one.
     with ray_cluster.start(num_cpus=config.workers + 1):
-        use_gpu = ray.cluster_resources().get("GPU", 0) >= config.workers
+        use_gpu = ray.cluster_resources().get("GPU", 0) >= least
         trainer = TorchTrainer(
             _train_worker,
             train_loop_config={"config": config},
-            torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-            scaling_config=ray.train.ScalingConfig(num_workers=config.workers, use_gpu=use_gpu),
+            torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=patience),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=config.workers if least == config.workers else (least, config.workers),
+                use_gpu=use_gpu,
+            ),
             run_config=ray.train.RunConfig(
-                name="ray", storage_path=str(Path(config.run).absolute())
+                name="ray",
+                storage_path=config.run,
+                failure_config=ray.train.FailureConfig(max_failures=config.worker_failures),
             ),
         )
         try:
@@ -54,15 +71,21 @@ def _train_worker(settings: dict[str, Any]) -> None:
         local_rank=context.get_local_rank(),
         device=device_for(context.get_local_rank()),
     )
-    train(settings["config"], world)
+    train(settings["config"], world, preempted=_preempted)
+
+
+def _preempted() -> bool:
+    """Whether Ray knows that a node of these ranks goes; all ranks learn it at once."""
+    return ray.train.get_preemption_info() is not None
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """Workers have another current folder."""
-    places = {name: getattr(config, name) for name in ("data", "run")}
-    local = {name: path for name, path in places.items() if "://" not in path}
-    absolute = {name: str(Path(path).absolute()) for name, path in local.items()}
-    return dataclasses.replace(config, **absolute)
+
+    def absolute(path: str) -> str:
+        return path if "://" in path else str(Path(path).absolute())
+
+    return dataclasses.replace(config, data=absolute(config.data), run=absolute(config.run))
 
 
 def _cause(error: Exception) -> DiagonalError:

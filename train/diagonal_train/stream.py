@@ -286,6 +286,7 @@ def _stream(config: StreamConfig, part: int, parts: int, samples_seen: int) -> L
 def _start_worker(worker: int) -> None:
     """Leave signals to the training process, which ends its workers after it has saved."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 

@@ -9,6 +9,7 @@
     └── parallel: ParallelConfig        replicated or sharded (parallel.py)
     ├── lock: LockConfig                encoders that are not trained (lock.py)
     └── schedule: ScheduleConfig        sizes in the course of the run (schedule.py)
+    └── recovery: RecoveryConfig        skips, rollbacks, hangs (recovery.py)
 
 compare.py says which of it a run that goes on may change.
 """

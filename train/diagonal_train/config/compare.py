@@ -25,6 +25,12 @@ FREE_FIELDS = {
     "activation_checkpointing",
     "compile",
     "trim_text",
+    "workers_min",
+    "worker_failures",
+    "recovery.max_skips",
+    "recovery.max_rollbacks",
+    "recovery.hang_seconds",
+    "recovery.data_wait_seconds",
 } | {f"stream.{name}" for name in READING_FIELDS}
 
 

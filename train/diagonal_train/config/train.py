@@ -12,6 +12,7 @@ from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.parallel import ParallelConfig
 from diagonal_train.config.optimizer import OptimizerConfig, check_schedule
 from diagonal_train.config.schedule import ScheduleConfig, check_sizes
+from diagonal_train.config.recovery import RecoveryConfig
 from diagonal_train.streaming.config import (
     LoaderConfig,
     StreamConfig,
@@ -54,6 +55,8 @@ class TrainConfig:
     """Encoders that are not trained."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """Sizes of images and texts in the course of the run."""
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    """What to do about bad steps, and how long silence may last."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
@@ -89,6 +92,12 @@ class TrainConfig:
     work."""
     patch_dropout: float = 0.0
     """Share of the image's patches left out in training (FLIP); vision transformers only."""
+    workers_min: int | None = None
+    """Fewest ranks that `--launcher ray` goes on with while the cluster is smaller; each number
+    between must divide the lanes. None: as many as `workers`."""
+    worker_failures: int = 3
+    """How often `--launcher ray` starts the ranks anew after one failed; loss of a node does not
+    count."""
 
     def __post_init__(self) -> None:
         size = self.global_batch_size
@@ -108,6 +117,9 @@ class TrainConfig:
         require(micro is None or micro >= 1, f"--micro-batch-size must be at least 1, got {micro}")
         share = self.patch_dropout
         require(0 <= share < 1, f"--patch-dropout is a share below 1, got {share}")
+        least = self.workers if self.workers_min is None else self.workers_min
+        require(1 <= least <= self.workers, f"--workers-min is in 1–{self.workers}, got {least}")
+        require(self.worker_failures >= 0, "--worker-failures must not be negative")
 
     @property
     def total_steps(self) -> int:

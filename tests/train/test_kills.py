@@ -1,0 +1,103 @@
+"""Runs that are killed, and go on with as many or other ranks."""
+
+import dataclasses
+import json
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.train.trouble import noted
+
+from diagonal_train import checkpoint, loop
+from diagonal_train.config.checkpoint import CheckpointConfig
+from diagonal_train.config.train import TrainConfig
+from diagonal_train.distributed import World
+from diagonal_train.load import load_model
+from diagonal_train.loop import train
+
+Build = Callable[..., TrainConfig]
+Read = Callable[[Path | str], list[dict[str, Any]]]
+TROUBLE = str(Path(__file__).parent / "trouble.py")
+STEPS = 120
+
+
+def lines_of(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.timeout(900)
+def test_a_run_killed_at_random_instants_ends_as_one_that_was_not(
+    tiny: Build,
+    tmp_path: Path,
+    read_metrics: Read,
+    start_process: Callable[[list[str]], subprocess.Popen[str]],
+    kills: int,
+) -> None:
+    every = CheckpointConfig(every_steps=5)
+    whole, broken = (
+        tiny(samples_seen=16 * STEPS, checkpoint=every, run=str(tmp_path / name)) for name in "ab"
+    )
+    flags = ["--samples-seen", str(16 * STEPS), "--checkpoint.every-steps", "5"]
+    rng = random.Random(kills)
+    metrics = Path(broken.run) / "metrics.jsonl"
+    for number in range(kills):
+        process = start_process([TROUBLE, broken.data, broken.run, "{}", *flags])
+        # The instants are spread over the run, wherever in a step or a save they fall.
+        wanted = STEPS * number // (kills + 1) + rng.randrange(1, STEPS // (kills + 1))
+        while lines_of(metrics) < wanted and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(rng.random() / 50)
+        process.kill()
+        process.communicate(timeout=60)
+    result = train(broken, World())
+    assert result.finished
+    train(whole, World())
+    fields = ("step", "loss", "grad_norm", "lr", "logit_scale")
+    left, right = (
+        [[line[f] for f in fields] for line in read_metrics(r.run)] for r in (broken, whole)
+    )
+    assert left == right
+    expected = load_model(whole.run).model.state_dict()
+    weights = load_model(broken.run).model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in weights.items())
+
+
+@pytest.mark.timeout(900)
+def test_4_ranks_then_2_then_3_train_as_one_on_the_same_samples(
+    tiny: Build,
+    tmp_path: Path,
+    read_metrics: Read,
+    run_ranks: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = dataclasses.replace(tiny().stream, lanes=12)
+    config = tiny(stream=stream, global_batch_size=24, samples_seen=24 * 15)
+    monkeypatch.setattr(loop, "train_step", noted(loop.train_step, Path(config.run) / "uids"))
+    train(config, World())
+    run = tmp_path / "ranks"
+    sizes = ["--global-batch-size", "24", "--stream.lanes", "12", "--samples-seen", "360"]
+    for ranks, forgotten_after in ((4, 5), (2, 10), (3, 15)):
+        command = [TROUBLE, config.data, str(run), "{}", *sizes, "--checkpoint.every-steps", "5"]
+        run_ranks(command, ranks)
+        checkpoint.delete_after(str(run), forgotten_after)
+        shutil.move(run / "metrics.jsonl", run / f"metrics-{ranks}.jsonl")
+    lines = [
+        line
+        for ranks, steps in ((4, range(1, 6)), (2, range(6, 11)), (3, range(11, 16)))
+        for line in map(json.loads, (run / f"metrics-{ranks}.jsonl").read_text().splitlines())
+        if line["step"] in steps
+    ]
+    expected = [line["loss"] for line in read_metrics(config.run)]
+    assert [line["loss"] for line in lines] == pytest.approx(expected, rel=1e-4)
+    for step, ranks in [(3, 4), (8, 2), (14, 3)]:
+        (one,) = (Path(config.run) / "uids").glob(f"step-{step}.of-1.*")
+        parts = [run / "uids" / f"step-{step}.of-{ranks}.rank-{r}.json" for r in range(ranks)]
+        together = [uid for part in parts for uid in json.loads(part.read_text())]
+        assert together == json.loads(one.read_text())
