@@ -14,7 +14,6 @@ import math
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -26,16 +25,18 @@ from diagonal_infra import run_dir, storage
 from diagonal_train import checkpoint
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
-from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
+from diagonal_train.metrics import cpu_seconds
 from diagonal_train.models import build_model, build_tokenizer
 from diagonal_train.optimizer import build_optimizer
+from diagonal_train.recorder import recording
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.state import TrainState
-from diagonal_train.step import Job, StepStats, train_step
+from diagonal_train.step import Job, train_step
 from diagonal_train.stream import open_stream, read_batches
 from diagonal_train.streaming.device import on_device
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import lanes_of
+from diagonal_train.trackers import check_trackers
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
     readers = world.world_size * max(1, config.stream.num_workers)
     lanes_of(config.stream.lanes, part=0, parts=readers)
     agreed(lambda: check_run_folder(config.run), world)
+    agreed(lambda: check_trackers(config.logging), world)
     index, plan = open_stream(config.stream_config)
     start = agreed(lambda: plan_start(config, index.digest), world)
     stream = LaneStream(
@@ -137,37 +139,27 @@ def run_steps(job: Job, began: float) -> TrainResult:
     step, loss = job.start.step, math.nan
     if step == 0:
         save(job, 0)
-    metrics = MetricsLog(config.run, step) if world.is_main else NoMetrics()
-    bar = progress_bar(show=world.is_main, total=config.total_steps, completed=step)
-    replaced: Counter[str] = Counter()
-    clock = Clock(since=time.perf_counter())
-    try:
-        # Closing ends the decoding processes, also after an error: left to the interpreter's exit
-        # they would be waited for and never end, since they leave SIGTERM to this process.
-        with (
-            stop_on_sigterm() as stop,
-            bar as show,
-            closing(read_batches(job.stream, config.stream.num_workers)) as read,
-            closing(on_device(read, world.device)) as stream,
-        ):
-            while step < config.total_steps:
-                with clock.waiting():
-                    batch = next(stream)
-                stats = train_step(job, batch, step, stop=stop.is_set())
-                step, loss = step + 1, stats.loss
-                clock.samples += config.global_batch_size
-                replaced += stats.replaced
-                last = stats.stop or step == config.total_steps
-                if step % config.log_every_steps == 0 or last:
-                    metrics.write(_record(job, step, stats, replaced, clock))
-                    replaced.clear()
-                if step % config.checkpoint.every_steps == 0 or last:
-                    save(job, step)
-                show(step, loss)
-                if stats.stop:
-                    break
-    finally:
-        metrics.close()
+    # Closing ends the decoding processes, also after an error: left to the interpreter's exit they
+    # would be waited for and never end, since they leave SIGTERM to this process.
+    with (
+        stop_on_sigterm() as stop,
+        recording(job, step) as recorder,
+        closing(read_batches(job.stream, config.stream.num_workers)) as read,
+        closing(on_device(read, world.device)) as stream,
+    ):
+        while step < config.total_steps:
+            with recorder.clock.waiting():
+                batch = next(stream)
+            recorder.before(step)
+            stats = train_step(job, batch, step, stop=stop.is_set())
+            step, loss = step + 1, stats.loss
+            last = stats.stop or step == config.total_steps
+            last |= recorder.after(step, batch, stats, last=last, should_stop=stop.is_set)
+            if step % config.checkpoint.every_steps == 0 or last:
+                recorder.flush()
+                save(job, step)
+            if last:
+                break
     return _result(job, began, steps=step, loss=loss)
 
 
@@ -197,22 +189,6 @@ def stop_on_sigterm() -> Iterator[threading.Event]:
         yield event
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _record(
-    job: Job, step: int, stats: StepStats, replaced: Counter[str], clock: Clock
-) -> dict[str, float]:
-    return {
-        "step": step,
-        "samples_seen": step * job.config.global_batch_size,
-        "loss": stats.loss,
-        "lr": stats.lr,
-        "logit_scale": job.state.model.logit_scale.exp().item(),
-        "grad_norm": stats.grad_norm,
-        **clock.rates(),
-        "replaced": replaced.total(),
-        **{f"replaced_{cause}": count for cause, count in sorted(replaced.items())},
-    }
 
 
 def _log_start(config: TrainConfig, world: World, samples: int, window: int, start: Start) -> None:

@@ -5,7 +5,9 @@
     ├── stream: LoaderConfig            order, crops, reading (streaming/config.py)
     ├── augment: AugmentConfig          random changes on the device (augment.py)
     ├── optimizer: OptimizerConfig      AdamW, schedule, clipping (optimizer.py)
-    └── checkpoint: CheckpointConfig    when to save, what to keep (checkpoint.py)
+    ├── checkpoint: CheckpointConfig    when to save, what to keep (checkpoint.py)
+    ├── logging: LoggingConfig          trackers that records go to (logging.py)
+    └── probe: ProbeConfig              what is asked of the model on the way (probe.py)
 
 compare.py says which of it a run that goes on may change.
 """

@@ -1,7 +1,10 @@
 """What a run that goes on may change in its configuration, and what not."""
 
+import dataclasses
 from typing import Any
 
+from diagonal_train.config.logging import LoggingConfig
+from diagonal_train.config.probe import ProbeConfig
 from diagonal_train.streaming.config import READING_FIELDS
 
 # Where and how fast a run goes, not what it computes: these may differ when it goes on.
@@ -14,6 +17,8 @@ FREE_FIELDS = {
     "checkpoint.keep",
     "log_every_steps",
 } | {f"stream.{name}" for name in READING_FIELDS}
+FREE_FIELDS |= {f"logging.{field.name}" for field in dataclasses.fields(LoggingConfig)}
+FREE_FIELDS |= {f"probe.{field.name}" for field in dataclasses.fields(ProbeConfig)}
 
 
 def differing_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

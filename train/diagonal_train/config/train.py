@@ -6,8 +6,10 @@ from typing import Literal
 from diagonal_infra.errors import require
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
+from diagonal_train.config.logging import LoggingConfig
 from diagonal_train.config.model import ModelConfig
 from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.config.probe import ProbeConfig
 from diagonal_train.streaming.config import (
     LoaderConfig,
     StreamConfig,
@@ -42,6 +44,10 @@ class TrainConfig:
     """AdamW and its schedule."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """When to save and what to keep."""
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    """Trackers that records go to."""
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    """What is asked of the model while it trains."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
