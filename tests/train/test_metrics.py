@@ -54,16 +54,6 @@ def test_going_on_drops_what_is_behind_the_checkpoint(tmp_path: Path) -> None:
     assert 40 < last["wall_seconds"] < 50
 
 
-def test_a_rewound_log_goes_on_where_the_run_does(tmp_path: Path) -> None:
-    log = MetricsLog(str(tmp_path), from_step=0)
-    for step in (1, 2, 3):
-        log.write({"step": step, "loss": 1.0})
-    log.rewind(1)
-    log.write({"step": 2, "loss": 0.5})
-    log.close()
-    assert logged_steps(tmp_path) == [1, 2]
-
-
 def test_a_loss_that_is_not_finite_is_null(tmp_path: Path) -> None:
     log = MetricsLog(str(tmp_path), from_step=0)
     log.write({"step": 1, "loss": float("nan"), "grad_norm": float("inf")})

@@ -40,14 +40,7 @@ class MetricsLog:
         self._local = storage.local_path(self._path)
         self._trackers = trackers
         self._file: IO[str] | None = None
-        self._lines: list[str] = []
-        self._unsent = 0
-        self.rewind(from_step)
-
-    def rewind(self, step: int) -> None:
-        """Drop what was recorded behind a step."""
-        self._close_file()
-        kept = [line for line in read_metrics(self._path) if line["step"] <= step]
+        kept = [line for line in read_metrics(self._path) if line["step"] <= from_step]
         before = kept[-1].get("wall_seconds", 0.0) if kept else 0.0
         self._began = time.perf_counter() - before
         self._lines = [json.dumps(line) + "\n" for line in kept]
@@ -87,21 +80,14 @@ class MetricsLog:
     def close(self) -> None:
         """Write out what is buffered."""
         self.flush()
-        self._close_file()
-        if self._trackers is not None:
-            self._trackers.close()
-
-    def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._file = None
+        if self._trackers is not None:
+            self._trackers.close()
 
 
 class NoMetrics:
     """What ranks other than the first have in place of `MetricsLog`."""
-
-    def rewind(self, step: int) -> None:
-        """Do nothing."""
 
     def write(self, record: Mapping[str, float]) -> None:
         """Do nothing."""

@@ -21,7 +21,7 @@ from diagonal_train.streaming.reader import BadSampleError, ShardReader, image_a
 from diagonal_train.streaming.samples import captions_of
 from diagonal_train.streaming.transforms import DecodeError, preprocess_for_eval
 
-CHUNK = 64
+CHUNK = 32
 """Samples embedded together; the same whatever the ranks, so that rounding is too."""
 
 

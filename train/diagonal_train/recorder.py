@@ -77,11 +77,6 @@ class Recorder:
         """Have all lines in the run folder, before a checkpoint claims their steps."""
         self._metrics.flush()
 
-    def rewind(self, step: int) -> None:
-        """Forget what was recorded behind a step that the run goes back to."""
-        self._replaced.clear()
-        self._metrics.rewind(step)
-
     def close(self) -> None:
         """Write out what is buffered."""
         self._metrics.close()
