@@ -137,13 +137,16 @@ def test_a_tracker_that_fails_later_keeps_what_the_others_get(
     assert len(calls(path, "log_metrics")) == 2
 
 
-@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("wandb", LoggingConfig(wandb="x")), ("mlflow", LoggingConfig(mlflow="x"))],
+)
 def test_a_missing_package_is_named_before_the_work_starts(
-    tiny: Build, name: str, monkeypatch: pytest.MonkeyPatch
+    tiny: Build, name: str, config: LoggingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UserError, match=f"--logging.{name} needs the package {name}"):
-        train(tiny(logging=LoggingConfig(**{name: "x"}), data="unread"), World())
+        train(tiny(logging=config, data="unread"), World())
 
 
 def test_tensorboard_is_not_imported_before_it_is_fed() -> None:

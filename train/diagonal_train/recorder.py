@@ -93,7 +93,6 @@ class Recorder:
             "samples_seen": step * self._job.config.global_batch_size,
             "loss": stats.loss,
             "lr": stats.lr,
-            "logit_scale": self._job.state.model.logit_scale.exp().item(),
             "grad_norm": stats.grad_norm,
             "replaced": replaced.total(),
             **{f"replaced_{cause}": count for cause, count in sorted(replaced.items())},

@@ -1,5 +1,6 @@
 """What is measured around a logged step and costs something, hence at logged steps only.
 
+logit_scale                what cosines are multiplied by, after the step
 update_norm                length of the change of all weights
 grad_norm_image, _text     length of each encoder's gradient, before clipping
 logit_positive_mean, _std  of pairs that belong together, this rank's samples
@@ -44,10 +45,12 @@ class StepMeasures:
         self, stats: StepStats, tokens_BT: Tensor, samples_per_second: float
     ) -> dict[str, float]:
         """The measures of the step that has ended."""
+        scale = _whole(self._job.state.model.logit_scale.exp())
         values = {
+            "logit_scale": scale,
             **self._update_norm(),
             **_gradient_norms(self._job, stats.grad_norm),
-            **_logits(stats, self._job.state.model.logit_scale.exp()),
+            **_logits(stats, scale),
             "text_padding_share": (tokens_BT == self._padding).float().mean(),
         }
         # One transfer, not one per value.
@@ -106,7 +109,7 @@ def _logits(stats: StepStats, scale: Tensor) -> dict[str, Tensor]:
     if stats.features is None:
         return {}
     image_BD, text_BD = (rows.detach()[:MAX_LOGIT_ROWS].float() for rows in stats.features)
-    logits_BB = _whole(scale) * (image_BD @ text_BD.T)
+    logits_BB = scale * (image_BD @ text_BD.T)
     own_B = logits_BB.diagonal().clone()
     found = {
         "logit_positive_mean": own_B.mean(),
