@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import signal
 import threading
@@ -108,14 +109,19 @@ def test_ranks_share_the_probe_and_find_what_one_finds(
     config = probed()
     arguments = [str(RANK_PROBE), str(config.probe.data), "others"]
     found = []
-    for size in (1, 2):
-        ranks = start_ranks([*arguments, str(tmp_path / f"ranks{size}")], size)
+    for size, weights in ((1, "whole"), (2, "whole"), (2, "sharded")):
+        run = str(tmp_path / f"{size}-{weights}")
+        ranks = start_ranks([*arguments, run, weights], size)
         outputs = [rank.communicate(timeout=120) for rank in ranks]
         assert [rank.returncode for rank in ranks] == [0] * size, outputs
         found.append(json.loads(outputs[0][0]))
         assert found[-1].pop("probe_seconds") > 0
     assert found[0]["probe_samples"] == 90
     assert found[0] == found[1]
+    averaged = {k: v for k, v in found[2].items() if k.startswith("probe_averaged")}
+    assert found[0] == {k: v for k, v in found[2].items() if k not in averaged}
+    for name, value in found[0].items():
+        assert averaged[f"probe_averaged{name.removeprefix('probe')}"] == value
 
 
 def test_classes_of_a_file_are_looked_for_in_the_captions(
@@ -199,3 +205,17 @@ def test_a_probe_needs_data_and_names(probed: Callable[..., TrainConfig], tmp_pa
 def test_fewer_samples_are_spread_over_the_data(probed: Callable[..., TrainConfig]) -> None:
     numbers = opened(probed(samples=6)).samples.numbers
     assert numbers.tolist() == [0, 4, 8, 12, 16, 20]
+
+
+def test_averaged_weights_are_probed_too_and_put_back(probed: Callable[..., TrainConfig]) -> None:
+    probe = opened(probed())
+    state = probe.job.state
+    own = {name: p.detach().clone() for name, p in state.model.named_parameters()}
+    # A model of nothing but zeros tells no picture from another.
+    averaged = {name: torch.zeros_like(p) for name, p in own.items()}
+    probe.job = dataclasses.replace(probe.job, state=dataclasses.replace(state, averaged=averaged))
+    found = probe.run(lambda: False)
+    assert found is not None
+    assert found["probe_averaged_image_to_text_recall_at_1"] == 0
+    assert found["probe_image_to_text_recall_at_5"] > 0
+    assert all(torch.equal(own[name], p) for name, p in state.model.named_parameters())

@@ -154,7 +154,7 @@ def run_steps(job: Job, began: float) -> TrainResult:
             stats = train_step(job, batch, step, stop=stop.is_set())
             step, loss = step + 1, stats.loss
             last = stats.stop or step == config.total_steps
-            last |= recorder.after(step, batch, stats, last=last, should_stop=stop.is_set)
+            last |= recorder.after(step, batch, stats, anyway=last, should_stop=stop.is_set)
             if step % config.checkpoint.every_steps == 0 or last:
                 recorder.flush()
                 save(job, step)

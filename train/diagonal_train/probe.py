@@ -10,13 +10,14 @@ Shape suffixes: N samples, M distinct captions, C classes, T templates, D embedd
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
 from diagonal_infra.errors import UserError
 from diagonal_train.distributed import from_all, gather_rows, sum_over_ranks
@@ -41,6 +42,9 @@ def open_probe(job: Job) -> "Probe | None":
     config = job.config.probe
     if config.every_steps is None:
         return None
+    for name in ("encode_image", "encode_text"):
+        # Otherwise FSDP gathers weights for `forward` only; does nothing to a model without it.
+        register_fsdp_forward_method(job.state.model, name)
     names = None if config.classes is None else read_class_names(config.classes)
     samples = open_probe_set(
         config, job.config.stream, job.config.model.image_size, job.stream.index
@@ -71,6 +75,10 @@ class Probe:
         try:
             with asking(self.job):
                 scores = self._scores(should_stop)
+                if self.job.state.averaged is not None:
+                    with averaged_weights(self.job.state.model, self.job.state.averaged):
+                        again = self._scores(should_stop)
+                    scores |= {f"probe_averaged{k.removeprefix('probe')}": again[k] for k in again}
         except ProbeStopped:
             return None
         return scores | {"probe_seconds": time.perf_counter() - began}
@@ -208,4 +216,28 @@ def asking(job: Job) -> Iterator[None]:
         ):
             yield
     finally:
+        _let_go(model)
         model.train()
+
+
+@contextmanager
+def averaged_weights(model: nn.Module, averaged: Mapping[str, Tensor]) -> Iterator[None]:
+    """The model with other weights for the block; then, to the bit, with its own."""
+    _let_go(model)
+    own = {name: value for name, value in model.state_dict().items() if name in averaged}
+    before = {name: value.clone() for name, value in own.items()}
+    try:
+        for name, value in own.items():
+            value.copy_(averaged[name])
+        yield
+    finally:
+        _let_go(model)
+        for name, value in own.items():
+            value.copy_(before[name])
+
+
+def _let_go(model: nn.Module) -> None:
+    """Of gathered weights: FSDP's outermost module keeps them until a backward pass."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()

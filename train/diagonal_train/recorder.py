@@ -34,7 +34,7 @@ class Recorder:
 
     def before(self, step: int) -> None:
         """Called before the step that follows `step` steps."""
-        if self._is_due(step + 1):
+        if self.is_due(step + 1):
             self._measures.before()
 
     def after(
@@ -43,7 +43,7 @@ class Recorder:
         batch: Batch,
         stats: StepStats,
         *,
-        last: bool,
+        anyway: bool,
         should_stop: Callable[[], bool],
         more: Mapping[str, float] | None = None,
     ) -> bool:
@@ -53,14 +53,14 @@ class Recorder:
             step: steps done.
             batch: of the last of them.
             stats: what it gave.
-            last: whether no step follows in this process; it is recorded in any case.
+            anyway: record it though it is not due, as a last or a skipped one; alike on all ranks.
             should_stop: asked between batches of the probe.
             more: further fields of the record.
         """
         self.clock.count(self._job.config.global_batch_size, stats.seconds)
         self._replaced += stats.replaced
         self._console.show(step, stats.loss)
-        if not (last or self._is_due(step)):
+        if not (anyway or self.is_due(step)):
             return False
         rates = self.clock.rates()
         record = {**self._record(step, stats), **rates, **(more or {})}
@@ -81,7 +81,8 @@ class Recorder:
         """Write out what is buffered."""
         self._metrics.close()
 
-    def _is_due(self, step: int) -> bool:
+    def is_due(self, step: int) -> bool:
+        """Whether a record is written behind so many steps, whatever happens in them."""
         config = self._job.config
         logged = step % config.log_every_steps == 0 or step == config.total_steps
         return logged or (self._probe is not None and self._probe.is_due(step))

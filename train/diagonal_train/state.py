@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from diagonal_train.models import DualEncoder
 
@@ -13,3 +14,4 @@ class TrainState:
 
     model: DualEncoder
     optimizer: torch.optim.Optimizer
+    averaged: dict[str, Tensor] | None = None

@@ -14,6 +14,7 @@ device. Shape suffixes: B samples of this rank, D embedding width, T tokens.
 """
 
 import resource
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class StepMeasures:
             "logit_scale": scale,
             **self._update_norm(),
             **_gradient_norms(self._job, stats.grad_norm),
-            **_logits(stats, scale),
+            **_logits(stats, scale, getattr(self._job.state.model, "logit_bias", None)),
             "text_padding_share": (tokens_BT == self._padding).float().mean(),
         }
         # One transfer, not one per value.
@@ -69,7 +70,7 @@ class StepMeasures:
         now = _trained(self._job).values()
         changes = [old.sub_(p.detach()) for old, p in zip(self._before, now, strict=True)]
         self._before = []
-        return {"update_norm": _whole(get_total_norm(changes))}
+        return {"update_norm": _norm(changes)}
 
 
 def peak_memory_bytes(device: torch.device) -> float:
@@ -97,19 +98,21 @@ def _gradient_norms(job: Job, total: float) -> dict[str, Tensor]:
     for name, parameter in _trained(job).items():
         if parameter.grad is not None:
             gradients.get(encoder_of(name) or "", others).append(parameter.grad)
-    norms = {name: _whole(get_total_norm(found)) for name, found in gradients.items() if found}
+    norms = {name: _norm(found) for name, found in gradients.items() if found}
     if not norms:
         return {}
-    rest = [_whole(get_total_norm(others))] if others else []
+    rest = [_norm(others)] if others else []
     left = torch.stack([*norms.values(), *rest]).norm().clamp_min(1e-30)
     return {f"grad_norm_{name}": norm * (total / left) for name, norm in norms.items()}
 
 
-def _logits(stats: StepStats, scale: Tensor) -> dict[str, Tensor]:
+def _logits(stats: StepStats, scale: Tensor, bias: Tensor | None) -> dict[str, Tensor]:
     if stats.features is None:
         return {}
     image_BD, text_BD = (rows.detach()[:MAX_LOGIT_ROWS].float() for rows in stats.features)
     logits_BB = scale * (image_BD @ text_BD.T)
+    if bias is not None:
+        logits_BB = logits_BB + _whole(bias)
     own_B = logits_BB.diagonal().clone()
     found = {
         "logit_positive_mean": own_B.mean(),
@@ -120,6 +123,14 @@ def _logits(stats: StepStats, scale: Tensor) -> dict[str, Tensor]:
         found["logit_hardest_mean"] = hardest_B.mean()
         found["logit_hardest_std"] = hardest_B.std(correction=0)
     return found
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    """The length of all together; weights that are sharded may stand beside others that are not."""
+    sharded = [tensor for tensor in tensors if hasattr(tensor, "full_tensor")]
+    plain = [tensor for tensor in tensors if not hasattr(tensor, "full_tensor")]
+    norms = [_whole(get_total_norm(part)).float() for part in (sharded, plain) if part]
+    return torch.stack(norms).norm()
 
 
 def _whole(value: Tensor) -> Tensor:
