@@ -11,8 +11,8 @@ __main__     command: checkpoint × dataset → results.json, predictions.parque
   intervals    Wilson and bootstrap
   results      all measurements of a checkpoint, and the JSON and Parquet they are written as
   pictures     sample sheet, similarity matrices and loss curve, gathered for the report
-  charts       SVG bars and lines, PNG heat maps
-  report       one self-contained HTML page;  report_tables, report_style  its tables and CSS
+  charts       SVG bars, PNG heat maps
+  report       one self-contained HTML page;  report_tables  its tables
 scores       command: dataset × model → score columns and embeddings, shard by shard
 explore      command: dataset × model → a page on 127.0.0.1 with text search
   catalogue    the dataset in memory, and the search;  explore_page  its HTML

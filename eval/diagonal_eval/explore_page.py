@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from diagonal_eval.report_style import CSS
+from diagonal_infra.html_page import CSS
 
 EXTRA_CSS = """
 form { display: flex; gap: 10px; margin: 18px 0 22px; }

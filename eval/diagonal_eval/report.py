@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from diagonal_eval.charts import Bar, bar_chart, data_uri, heat_map_png, line_chart
+from diagonal_eval.charts import Bar, bar_chart, data_uri, heat_map_png
 from diagonal_eval.pictures import LossPoint, SheetPicture, SimilarityMatrices
-from diagonal_eval.report_style import CSS
 from diagonal_eval.report_tables import (
     HtmlRow,
     html_table,
@@ -29,8 +28,9 @@ from diagonal_eval.report_tables import (
 from diagonal_eval.results import ALL_HELD_OUT, Results, TaskResult
 from diagonal_eval.retrieval import RECALL_AT
 from diagonal_infra import storage
+from diagonal_infra.charts import Series, line_chart
+from diagonal_infra.html_page import html_page
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STAGE_TIMES_MARK = "<!-- stage times -->"
 """Where `add_stage_times` puts its section."""
 HEAT_MAP_CELL = 6
@@ -78,13 +78,7 @@ def report_html(parts: ReportParts) -> str:
         STAGE_TIMES_MARK,
         _section("Configuration", _configuration(parts)),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(parts.title)}</title><style>{CSS}</style></head>"
-        f"<body><main>{''.join(body)}</main></body></html>\n"
-    )
+    return html_page(parts.title, "".join(body))
 
 
 def add_stage_times(
@@ -188,12 +182,8 @@ def _matrices(matrices: SimilarityMatrices) -> str:
 def _loss(curve: Sequence[LossPoint]) -> str:
     if not curve:
         return '<p class="note">The run folder has no metrics.jsonl.</p>'
-    chart = line_chart(
-        [point.samples_seen for point in curve],
-        [point.loss for point in curve],
-        x_label="samples seen",
-        y_label="loss",
-    )
+    line = Series(xs=[point.samples_seen for point in curve], ys=[point.loss for point in curve])
+    chart = line_chart([line], x_label="samples seen", y_label="loss")
     last = f"{len(curve):,} logged steps, last loss {curve[-1].loss:.3f}"
     note = f"{last}; the thick line is a moving median."
     return f'<p class="note">{note}</p>{chart}'

@@ -5,6 +5,7 @@ errors       the exception tree
 storage      paths on any fsspec file system; files that appear whole or not at all
 log          logging and progress bars on stderr
 run_dir      the resolved configuration, written before work starts
+html_page    a page that needs nothing else, and its style sheet;  charts  line charts on it
 ray_cluster  one function over many units, on Ray or in this process
   ray_workers  which worker gets which unit;  shared  one object for all of them
 launch       a make target started on this machine, under torchrun or on Ray

@@ -15,6 +15,8 @@ from diagonal_infra import log
 from diagonal_infra.errors import DiagonalError, UserError
 
 Config = TypeVar("Config")
+Positional = tyro.conf.Positional
+"""`Positional[tuple[str, ...]]` is a field whose values need no flag."""
 logger = logging.getLogger(__name__)
 
 USER_ERROR_EXIT_CODE = 2

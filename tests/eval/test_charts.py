@@ -1,7 +1,6 @@
 import io
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from diagonal_eval.charts import (
@@ -9,9 +8,6 @@ from diagonal_eval.charts import (
     bar_chart,
     data_uri,
     heat_map_png,
-    line_chart,
-    nice_ticks,
-    short_number,
     thumbnail,
 )
 
@@ -27,22 +23,6 @@ def test_bars_escape_labels_and_have_whiskers() -> None:
 
 def test_bars_of_nothing_are_drawn() -> None:
     assert "<svg" in bar_chart([Bar(label="none", value=0, text="0")], maximum=0)
-
-
-@pytest.mark.parametrize("count", [1, 2, 5000])
-def test_lines_of_any_length_are_drawn_and_thinned(count: int) -> None:
-    xs = [float(x) for x in range(count)]
-    chart = line_chart(xs, [1 / (x + 1) for x in xs], x_label="x & y", y_label="loss")
-    assert "x &amp; y" in chart
-    assert chart.count(",") < 1500
-    assert "nan" not in chart
-
-
-def test_ticks_are_round_and_span_the_range() -> None:
-    assert nice_ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert nice_ticks(0.13, 2.9) == [0.0, 1.0, 2.0, 3.0]
-    assert nice_ticks(5.0, 5.0) == [5.0]
-    assert [short_number(n) for n in (0.05, 30_000, 1_200_000)] == ["0.05", "30k", "1.2M"]
 
 
 def test_a_heat_map_has_the_colours_of_its_ends() -> None:

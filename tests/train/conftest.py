@@ -131,6 +131,7 @@ def start_ranks(arguments: list[str], world_size: int) -> list[subprocess.Popen[
                 "LOCAL_RANK": str(rank),
                 "WORLD_SIZE": str(world_size),
             },
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -148,6 +149,12 @@ def run_ranks() -> Callable[..., None]:
         assert [rank.returncode for rank in ranks] == [0] * world_size, errors
 
     return run
+
+
+@pytest.fixture(scope="session", name="start_ranks")
+def ranks_fixture() -> Callable[[list[str], int], list[subprocess.Popen[str]]]:
+    """The function `start_ranks`."""
+    return start_ranks
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,12 @@ distributed  ranks, devices and collectives
 parallel     the model replicated or sharded over ranks
 checkpoint   complete checkpoints, verified before use; checkpointing/ writes and reads them
 metrics      metrics.jsonl, TensorBoard and the progress bar
+checkpoint   complete checkpoints, verified before use
+metrics      metrics.jsonl, and the line on the console
+  recorder     what is recorded at each step;  step_measures, flops  what is measured for it
+  trackers     TensorBoard, W&B and MLflow, fed from a thread
+  probe        retrieval and zero-shot on held-out samples;  probe_set, probe_scores  its parts
+report       command: curves of runs → one page
 start        where a run begins: anew, behind a checkpoint, or not at all
 step         one optimizer step, the same on every rank
 loop         `train(config, world)`, the same under every launcher

@@ -1,56 +1,98 @@
-"""What is recorded while training: metrics.jsonl, TensorBoard events, the progress bar.
+"""What is recorded while training: metrics.jsonl, and the line on the console.
 
     RUN/metrics.jsonl    one JSON object per logged step, in order, each step at most once
-    RUN/tensorboard/     the same numbers
+    RUN/tensorboard/     the same numbers; also to other trackers (trackers.py)
     RUN/summary.json     written when the last step is saved
 
-A run that goes on first drops what was logged behind its checkpoint.
+A run that goes on first drops what was logged behind its checkpoint. In a run folder on an object
+store, where nothing can be appended, metrics.jsonl is put anew now and then and before each save.
 """
 
 import json
+import logging
+import math
 import resource
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from torch.utils.tensorboard import SummaryWriter
+from rich.progress import Progress, TaskID
 
 from diagonal_infra import log, storage
+from diagonal_infra.errors import StorageError
+from diagonal_train.trackers import Trackers
+
+UPLOAD_SECONDS = 60.0
+"""Longest time that a line stays off an object store; a save does not leave any off."""
+logger = logging.getLogger(__name__)
 
 
 class MetricsLog:
-    """Appends records to metrics.jsonl and TensorBoard; each line is flushed as it is written."""
+    """Appends records to metrics.jsonl and sends them to trackers; each line is flushed."""
 
-    def __init__(self, run: str, from_step: int) -> None:
-        path = Path(run) / "metrics.jsonl"
-        kept = [line for line in _lines(path) if line["step"] <= from_step]
-        content = "".join(json.dumps(line) + "\n" for line in kept)
-        storage.write_bytes(str(path), content.encode())
-        self._file: IO[str] = path.open("a", encoding="utf-8")
-        # Events behind the checkpoint are hidden by TensorBoard from purge_step on.
-        self._events = SummaryWriter(str(Path(run) / "tensorboard"), purge_step=from_step + 1)
+    def __init__(self, run: str, from_step: int, trackers: Trackers | None = None) -> None:
+        self._path = storage.join(run, "metrics.jsonl")
+        self._local = storage.local_path(self._path)
+        self._trackers = trackers
+        self._file: IO[str] | None = None
+        kept = [line for line in read_metrics(self._path) if line["step"] <= from_step]
+        before = kept[-1].get("wall_seconds", 0.0) if kept else 0.0
+        self._began = time.perf_counter() - before
+        self._lines = [json.dumps(line) + "\n" for line in kept]
+        storage.write_bytes(self._path, "".join(self._lines).encode())
+        self._sent_at, self._unsent = time.perf_counter(), 0
+        if self._local is not None:
+            self._lines = []
+            self._file = Path(self._local).open("a", encoding="utf-8")  # noqa: SIM115  # open for the run
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Add one record; it has a `step` behind all before it."""
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        for name, value in record.items():
-            if name != "step" and value is not None:
-                self._events.add_scalar(name, value, record["step"])
+    def write(self, record: Mapping[str, float]) -> None:
+        """Add one record; it has a `step` behind all before it. What is not finite becomes null."""
+        # JSON knows no NaN.
+        values: dict[str, Any] = {k: v if math.isfinite(v) else None for k, v in record.items()}
+        values["wall_seconds"] = round(time.perf_counter() - self._began, 3)
+        line = json.dumps(values) + "\n"
+        if self._file is not None:
+            self._file.write(line)
+            self._file.flush()
+        else:
+            self._lines.append(line)
+            self._unsent += 1
+            if time.perf_counter() - self._sent_at > UPLOAD_SECONDS:
+                self.flush()
+        if self._trackers is not None:
+            self._trackers.log(values)
+
+    def flush(self) -> None:
+        """Have all lines in the run folder; a store that is down is tried again later."""
+        if self._unsent:
+            self._sent_at = time.perf_counter()
+            try:
+                storage.write_bytes(self._path, "".join(self._lines).encode())
+                self._unsent = 0
+            except (OSError, StorageError) as error:
+                logger.warning("metrics not uploaded lines=%d error=%s", self._unsent, error)
 
     def close(self) -> None:
         """Write out what is buffered."""
-        self._file.close()
-        self._events.close()
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+        if self._trackers is not None:
+            self._trackers.close()
 
 
 class NoMetrics:
     """What ranks other than the first have in place of `MetricsLog`."""
 
-    def write(self, record: dict[str, Any]) -> None:
+    def write(self, record: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+    def flush(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:
@@ -59,11 +101,14 @@ class NoMetrics:
 
 @dataclass
 class Clock:
-    """Time and samples since the last record."""
+    """Time, samples and steps since the last record."""
 
     since: float
     waited: float = 0.0
     samples: int = 0
+    steps: int = 0
+    stages: Counter[str] = field(default_factory=Counter)
+    """Seconds by stage of the step."""
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -74,29 +119,75 @@ class Clock:
         finally:
             self.waited += time.perf_counter() - before
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Leave the block out of all rates."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.since += time.perf_counter() - before
+
+    def count(self, samples: int, seconds: Mapping[str, float]) -> None:
+        """One more step has ended."""
+        self.samples += samples
+        self.steps += 1
+        self.stages.update(seconds)
+
     def rates(self) -> dict[str, float]:
-        """Samples per second and the share of time spent waiting; starts anew."""
+        """Samples per second, the share of time spent waiting, means per step; starts anew."""
         now = time.perf_counter()
-        seconds = max(now - self.since, 1e-9)
+        seconds, steps = max(now - self.since, 1e-9), max(self.steps, 1)
         rates = {
             "samples_per_second": self.samples / seconds,
             "data_wait_share": self.waited / seconds,
+            "seconds_step": seconds / steps,
+            "seconds_data": self.waited / steps,
+            **{f"seconds_{stage}": took / steps for stage, took in sorted(self.stages.items())},
         }
-        self.since, self.waited, self.samples = now, 0.0, 0
+        self.since, self.waited, self.samples, self.steps = now, 0.0, 0, 0
+        self.stages.clear()
         return rates
 
 
-@contextmanager
-def progress_bar(*, show: bool, total: int, completed: int) -> Iterator[Any]:
-    """A function that moves a bar on stderr to a step and shows the loss beside it."""
-    if not show:
-        yield lambda step, loss: None
-        return
-    with log.progress() as progress:
-        task = progress.add_task("train", total=total, completed=completed)
-        yield lambda step, loss: progress.update(
-            task, completed=step, description=f"train loss {loss:.3f}"
+@dataclass
+class Console:
+    """How the run goes, for people: a bar that changes on a terminal, else a line per record."""
+
+    total_steps: int
+    bar: Progress | None = None
+    task: TaskID | None = None
+    rates: str = ""
+
+    def show(self, step: int, loss: float) -> None:
+        """Move the bar."""
+        if self.bar is not None and self.task is not None:
+            text = f"train loss {loss:.3f}{self.rates}"
+            self.bar.update(self.task, completed=step, description=text)
+
+    def record(self, record: Mapping[str, float]) -> None:
+        """Show what was just recorded."""
+        speed, wait = record["samples_per_second"], record["data_wait_share"]
+        self.rates = f" · {speed:,.0f} samples/s · data wait {wait:.0%}"
+        if self.bar is None or not self.bar.disable:
+            return
+        left = (self.total_steps - record["step"]) * record["samples_seen"] / record["step"]
+        logger.info(
+            "step=%d/%d loss=%.4f samples_per_second=%.1f data_wait_share=%.3f eta=%s",
+            *(record["step"], self.total_steps, record["loss"], speed, wait),
+            timedelta(seconds=round(left / max(speed, 1e-9))),
         )
+
+
+@contextmanager
+def console(*, show: bool, total: int, completed: int) -> Iterator[Console]:
+    """The console of a run; silent if it is not to show anything."""
+    if not show:
+        yield Console(total_steps=total)
+        return
+    with log.progress() as bar:
+        task = bar.add_task("train", total=total, completed=completed)
+        yield Console(total_steps=total, bar=bar, task=task)
 
 
 def cpu_seconds() -> float:
@@ -105,12 +196,15 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
+def read_metrics(path: str) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl up to one that a kill cut; none if there is no such file."""
+    if not storage.exists(path):
+        return []
+    lines: list[dict[str, Any]] = []
+    for line in storage.read_bytes(path).decode("utf-8", "replace").splitlines():
         try:
-            yield json.loads(line)
+            lines.append(json.loads(line))
         except ValueError:
-            # A kill cut the last line; its step is done again.
-            return
+            # Its step is done again.
+            break
+    return lines

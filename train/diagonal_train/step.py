@@ -11,11 +11,11 @@ Shape suffixes: B samples of this rank, C colours, H and W pixels, D embedding w
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diagonal_infra import storage
 from diagonal_infra.errors import DiagonalError
@@ -61,6 +61,10 @@ class StepStats:
     stop: bool
     """Whether some rank was asked to stop."""
     replaced: Counter[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By stage of the step, of this rank."""
+    features: tuple[Tensor, Tensor] | None = None
+    """Image and text embeddings of this rank's samples, detached."""
 
 
 def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
@@ -101,6 +105,7 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
         grad_norm=grad_norm.item(),
         stop=asked > 0,
         replaced=Counter({c: int(n) for c, n in zip(CAUSES, counts, strict=True) if n}),
+        features=(image_BD.detach(), text_BD.detach()),
     )
 
 

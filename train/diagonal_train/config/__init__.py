@@ -10,6 +10,8 @@
     ├── lock: LockConfig                encoders that are not trained (lock.py)
     └── schedule: ScheduleConfig        sizes in the course of the run (schedule.py)
     └── recovery: RecoveryConfig        skips, rollbacks, hangs (recovery.py)
+    ├── logging: LoggingConfig          trackers that records go to (logging.py)
+    └── probe: ProbeConfig              what is asked of the model on the way (probe.py)
 
 compare.py says which of it a run that goes on may change.
 """

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import dataclasses
 from typing import Any
 
+from diagonal_train.config.logging import LoggingConfig
+from diagonal_train.config.probe import ProbeConfig
 from diagonal_train.streaming.config import READING_FIELDS
 
 # Where and how fast a run goes, not what it computes: these may differ when it goes on.
@@ -32,6 +35,8 @@ FREE_FIELDS = {
     "recovery.hang_seconds",
     "recovery.data_wait_seconds",
 } | {f"stream.{name}" for name in READING_FIELDS}
+FREE_FIELDS |= {f"logging.{field.name}" for field in dataclasses.fields(LoggingConfig)}
+FREE_FIELDS |= {f"probe.{field.name}" for field in dataclasses.fields(ProbeConfig)}
 
 
 def differing_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

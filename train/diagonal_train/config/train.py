@@ -13,6 +13,10 @@ from diagonal_train.config.parallel import ParallelConfig
 from diagonal_train.config.optimizer import OptimizerConfig, check_schedule
 from diagonal_train.config.schedule import ScheduleConfig, check_sizes
 from diagonal_train.config.recovery import RecoveryConfig
+from diagonal_train.config.logging import LoggingConfig
+from diagonal_train.config.model import ModelConfig
+from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.config.probe import ProbeConfig
 from diagonal_train.streaming.config import (
     LoaderConfig,
     StreamConfig,
@@ -57,6 +61,10 @@ class TrainConfig:
     """Sizes of images and texts in the course of the run."""
     recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
     """What to do about bad steps, and how long silence may last."""
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    """Trackers that records go to."""
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    """What is asked of the model while it trains."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000

@@ -1,4 +1,9 @@
-"""The report's style sheet: no fonts, scripts or pictures from outside, light and dark."""
+"""A page that needs nothing else: no fonts, scripts or pictures from outside, light and dark."""
+
+from html import escape
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""Forbids any request, whatever a caption or a label from a stranger's page holds."""
 
 CSS = """
 :root { color-scheme: light dark; --bg: #f6f6f3; --card: #fff; --ink: #1c1d22; --muted: #676a73;
@@ -60,6 +65,26 @@ svg .muted { fill: var(--grey); }
 svg .whisker { stroke: var(--ink); stroke-width: 1.2; fill: none; }
 svg .axis, svg .grid { stroke: var(--line); }
 svg polyline { fill: none; stroke: var(--accent); stroke-width: 2; stroke-linejoin: round; }
-svg polyline.raw { stroke: var(--grey); stroke-width: 1; }
+svg polyline.raw { stroke-width: 1; opacity: .35; }
+.c0 { --accent: #7a3b8f; } .c1 { --accent: #c2561a; } .c2 { --accent: #1e7f4f; }
+.c3 { --accent: #2563b8; } .c4 { --accent: #b3362b; } .c5 { --accent: #8a7a10; }
+.c6 { --accent: #0f8a94; } .c7 { --accent: #c2408c; }
+@media (prefers-color-scheme: dark) { .c0 { --accent: #c185d6; } .c1 { --accent: #f0965a; }
+  .c2 { --accent: #5fc795; } .c3 { --accent: #79aef2; } .c4 { --accent: #f08b80; }
+  .c5 { --accent: #d3c254; } .c6 { --accent: #58ccd6; } .c7 { --accent: #f08cc4; } }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 0 0 14px; font-size: 13px; }
+.legend span::before { content: ""; display: inline-block; width: 18px; height: 3px;
+  margin: 0 7px 4px 0; background: var(--accent); }
 pre { margin: 0; overflow-x: auto; font: 12.5px/1.5 ui-monospace, Menlo, Consolas, monospace; }
 """
+
+
+def html_page(title: str, body: str) -> str:
+    """A whole page around a body, which is HTML already; the title is escaped here."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{CSS}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
+    )

@@ -1,0 +1,21 @@
+"""Where a run's records go besides RUN/metrics.jsonl and RUN/tensorboard."""
+
+from dataclasses import dataclass
+
+from diagonal_infra.errors import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingConfig:
+    """Trackers that get each line of metrics.jsonl; one that fails is left out."""
+
+    tensorboard: bool = True
+    """Write RUN/tensorboard; local run folders only."""
+    wandb: str | None = None
+    """Project on Weights & Biases; needs the package wandb. A resumed run keeps its id."""
+    mlflow: str | None = None
+    """Tracking URI of MLflow; needs the package mlflow. A resumed run keeps its id."""
+
+    def __post_init__(self) -> None:
+        require(self.wandb != "", "--logging.wandb must name a project")
+        require(self.mlflow != "", "--logging.mlflow must be a tracking URI")
