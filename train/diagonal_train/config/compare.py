@@ -13,6 +13,7 @@ FREE_FIELDS = {
     "checkpoint.every_steps",
     "checkpoint.keep",
     "log_every_steps",
+    "dry_run",
 } | {f"stream.{name}" for name in READING_FIELDS}
 
 

@@ -17,6 +17,7 @@ from diagonal_train.streaming.config import (
 
 Precision = Literal["fp32", "bf16"]
 Launcher = Literal["process", "ray"]
+Loss = Literal["softmax", "sigmoid"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,10 @@ class TrainConfig:
     """`process` is this process, or the ranks that torchrun started; `ray` starts Ray Train."""
     workers: int = 1
     """Ranks that `--launcher ray` starts."""
+    loss: Loss = "softmax"
+    """CLIP's cross-entropy over both directions, or SigLIP's pairwise loss with a learned bias."""
+    dry_run: bool = False
+    """Print size, work, memory and time of the run and stop; no data or run folder is touched."""
 
     def __post_init__(self) -> None:
         size = self.global_batch_size
