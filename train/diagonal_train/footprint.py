@@ -8,6 +8,7 @@ difference is what a sample costs and the rest, mostly bf16 copies of the weight
 Shape suffixes: B samples, C colours, H and W pixels, T tokens.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.hooks import RemovableHandle
 
+from diagonal_train.config.model import ModelConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.models import DualEncoder, build_model
 
@@ -88,12 +90,16 @@ class _Pass:
 
 def measure(config: TrainConfig) -> Footprint:
     """The footprint of a run's model at its own image size, context length and precision."""
+    return _measure(config.model, bf16=config.precision != "fp32")
+
+
+@functools.cache
+def _measure(config: ModelConfig, *, bf16: bool) -> Footprint:
     with torch.device("meta"):
-        model = build_model(config.model)
+        model = build_model(config)
     text, image = text_parameters(model), list(model.clip.visual.parameters())
     parameters = sum(p.numel() for p in model.parameters())
-    image_size, length = config.model.image_size, config.model.text.context_length
-    bf16 = config.precision != "fp32"
+    image_size, length = config.image_size, config.text.context_length
     with FakeTensorMode(allow_non_fake_inputs=True):
         model = model.to_empty(device="cpu").train()
 
@@ -107,7 +113,7 @@ def measure(config: TrainConfig) -> Footprint:
             image=_encoder(model, encode_image, image, bf16=bf16),
             text=_encoder(model, encode_text, text, bf16=bf16),
             parameters=parameters,
-            embed_dim=config.model.embed_dim,
+            embed_dim=config.embed_dim,
             context_length=length,
             causal=getattr(model.clip, "attn_mask", None) is not None,
         )
