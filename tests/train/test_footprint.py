@@ -53,7 +53,7 @@ def test_activations_are_what_a_real_forward_pass_keeps() -> None:
 
         images_BCHW = torch.zeros(samples, 3, config.model.image_size, config.model.image_size)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-            features_BD = model.encode_image(images_BCHW)
+            features_BD = model.clip.encode_image(images_BCHW)
         del features_BD
         return sum(v.untyped_storage().nbytes() for at, v in kept.items() if at not in own)
 

@@ -104,10 +104,10 @@ def _measure(config: ModelConfig, *, bf16: bool) -> Footprint:
         model = model.to_empty(device="cpu").train()
 
         def encode_image(size: int) -> Tensor:
-            return model.encode_image(torch.empty(size, 3, image_size, image_size))
+            return model.clip.encode_image(torch.empty(size, 3, image_size, image_size))
 
         def encode_text(size: int) -> Tensor:
-            return model.encode_text(torch.zeros(size, length, dtype=torch.int64))
+            return model.clip.encode_text(torch.zeros(size, length, dtype=torch.int64))
 
         return Footprint(
             image=_encoder(model, encode_image, image, bf16=bf16),

@@ -23,7 +23,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from diagonal_infra import run_dir, storage
-from diagonal_train import checkpoint
+from diagonal_train import checkpoint, preflight
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
 from diagonal_train.metrics import Clock, MetricsLog, NoMetrics, cpu_seconds, progress_bar
@@ -120,6 +120,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
     replica = DistributedDataParallel(model) if world.world_size > 1 else model
     if world.is_main:
         _log_start(config, world, len(index), plan.window, start)
+    preflight.check(config, world, model=model, stream=stream, start=start)
     return Job(
         config=config,
         world=world,
