@@ -58,9 +58,14 @@ def test_one_owner_per_tool(tool: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["diagonal_data.shards", "diagonal_data.candidates", "diagonal_data.filters.__main__"],
+    [
+        "diagonal_data.shards",
+        "diagonal_data.candidates",
+        "diagonal_data.filters.__main__",
+        "diagonal_train.recipes",
+    ],
 )
-def test_data_commands_do_not_load_torch(module: str) -> None:
+def test_data_commands_and_recipes_do_not_load_torch(module: str) -> None:
     code = f"import sys, {module}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

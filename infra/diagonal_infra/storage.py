@@ -38,6 +38,16 @@ def exists(path: str) -> bool:
         return filesystem.exists(inner)
 
 
+def modified(path: str) -> float | None:
+    """When a file was last written, in seconds since 1970 by its store's clock; None if unknown."""
+    filesystem, inner = url_to_fs(path)
+    with storage_errors(f"look for {path}"):
+        try:
+            return filesystem.modified(inner).timestamp()
+        except NotImplementedError:
+            return None
+
+
 def list_files(folder: str, suffix: str = "") -> list[str]:
     """Names (not paths) of the finished files in `folder`, sorted; empty if there is no folder."""
     filesystem, inner = url_to_fs(folder)

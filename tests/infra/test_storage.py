@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from diagonal_infra import storage
-from diagonal_infra.errors import UserError
+from diagonal_infra.errors import StorageError, UserError
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -114,3 +115,12 @@ def test_a_folder_is_deleted_with_all_in_it_and_may_be_missing(tmp_path: Path, s
         storage.delete_tree(folder)
         assert not storage.exists(f"{folder}/in/a")
     assert storage.exists(f"{folder}-2/b")
+
+
+def test_a_files_time_is_that_of_its_last_write(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    os.utime(path, (1000.5, 2000.5))
+    assert storage.modified(str(path)) == 2000.5
+    with pytest.raises(StorageError, match="look for"):
+        storage.modified(str(tmp_path / "none"))

@@ -7,7 +7,8 @@ from diagonal_train.augment import (
 )
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.streaming.batch import NOISE_WIDTH
-from diagonal_train.streaming.normalise import CLIP_MEAN, CLIP_STD, normalised
+from diagonal_train.streaming.config import CLIP_MEAN, CLIP_STD
+from diagonal_train.streaming.normalise import normalised
 
 ALL = AugmentConfig(**dict.fromkeys(COLUMNS, 0.5))
 

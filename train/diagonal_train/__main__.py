@@ -15,6 +15,7 @@ from diagonal_infra import cli
 from diagonal_infra.errors import UserError
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import from_environment
+from diagonal_train.dry_run import dry_run
 from diagonal_train.loop import TrainResult, train
 from diagonal_train.recipes import TRAIN
 
@@ -24,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 def main(config: TrainConfig) -> None:
     """Train, and say in one line how it went."""
+    if config.dry_run:
+        if from_environment().is_main:
+            dry_run(config)
+        return
     result = launch(config)
     if not result.finished:
         logger.warning(

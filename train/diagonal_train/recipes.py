@@ -1,9 +1,10 @@
-"""Named training runs.
+"""Named training runs: two small ones of our own, and those of published/.
 
 python -m diagonal_train demo
 python -m diagonal_train demo --data out/d --filter basic --run out/runs/a
 torchrun --nproc-per-node 2 -m -- diagonal_train demo --run out/runs/b
 python -m diagonal_train demo --launcher ray --workers 2
+python -m diagonal_train vit-b32 --dry-run
 torchrun --nnodes 16 --nproc-per-node 8 … -m -- diagonal_train vit-b32 --data s3://bucket/web
 """
 
@@ -14,6 +15,7 @@ from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
 from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.train import TrainConfig
+from diagonal_train.published import academic, clip, clipa, datacomp, siglip
 from diagonal_train.streaming.config import LoaderConfig
 
 
@@ -53,21 +55,25 @@ def tiny() -> TrainConfig:
     )
 
 
-def vit_b32() -> TrainConfig:
-    """The CLIP paper's ViT-B/32: 32 passes over 400 M samples (Radford et al., 2021)."""
-    return TrainConfig(
-        data="out/dataset",
-        filter=None,
-        run="out/runs/vit-b32",
-        model=ModelConfig(embed_dim=512, image_size=224, quick_gelu=True),
-        stream=LoaderConfig(lanes=1024, window=256, num_workers=8, transform="square"),
-        optimizer=OptimizerConfig(
-            lr=5e-4, beta1=0.9, beta2=0.98, eps=1e-6, weight_decay=0.2, warmup_steps=2000
-        ),
-        global_batch_size=32_768,
-        samples_seen=32 * 400_000_000,
-        precision="bf16",
-    )
-
-
-TRAIN: dict[str, Callable[[], TrainConfig]] = {"demo": demo, "tiny": tiny, "vit-b32": vit_b32}
+TRAIN: dict[str, Callable[[], TrainConfig]] = {
+    "demo": demo,
+    "tiny": tiny,
+    "rn50": clip.rn50,
+    "rn101": clip.rn101,
+    "rn50x4": clip.rn50x4,
+    "rn50x16": clip.rn50x16,
+    "rn50x64": clip.rn50x64,
+    "vit-b32": clip.vit_b32,
+    "vit-b16": clip.vit_b16,
+    "vit-l14": clip.vit_l14,
+    "vit-l14-336": clip.vit_l14_336,
+    "siglip-b16-224": siglip.siglip_b16_224,
+    "clipa-l16": clipa.clipa_l16,
+    "datacomp-small": datacomp.datacomp_small,
+    "datacomp-medium": datacomp.datacomp_medium,
+    "datacomp-large": datacomp.datacomp_large,
+    "datacomp-xlarge": datacomp.datacomp_xlarge,
+    "cc3m-rn50": academic.cc3m_rn50,
+    "cc12m-rn50": academic.cc12m_rn50,
+    "yfcc15m-rn50": academic.yfcc15m_rn50,
+}

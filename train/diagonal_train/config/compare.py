@@ -34,6 +34,7 @@ FREE_FIELDS = {
     "recovery.max_rollbacks",
     "recovery.hang_seconds",
     "recovery.data_wait_seconds",
+    "dry_run",
 } | {f"stream.{name}" for name in READING_FIELDS}
 FREE_FIELDS |= {f"logging.{field.name}" for field in dataclasses.fields(LoggingConfig)}
 FREE_FIELDS |= {f"probe.{field.name}" for field in dataclasses.fields(ProbeConfig)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diagonal_infra.errors import UserError, require
-from diagonal_train.streaming.normalise import CLIP_MEAN, CLIP_STD
+from diagonal_train.streaming.config import CLIP_MEAN, CLIP_STD
 
 
 @dataclass(frozen=True, kw_only=True)

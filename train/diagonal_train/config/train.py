@@ -106,6 +106,8 @@ class TrainConfig:
     worker_failures: int = 3
     """How often `--launcher ray` starts the ranks anew after one failed; loss of a node does not
     count."""
+    dry_run: bool = False
+    """Print size, work, memory and time of the run and stop; no data or run folder is touched."""
 
     def __post_init__(self) -> None:
         size = self.global_batch_size

@@ -12,6 +12,9 @@ from diagonal_train.streaming.schedule import Steps, check_steps, value_at
 
 Transform = Literal["open_clip", "square"]
 Decoder = Literal["fast", "pillow"]
+# Statistics of the CLIP paper's training images (openai/CLIP, clip.py); open_clip uses them too.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-# Statistics of the CLIP paper's training images (openai/CLIP, clip.py); open_clip uses them too.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+from diagonal_train.streaming.config import CLIP_MEAN, CLIP_STD
 
 
 def normalised(
