@@ -43,7 +43,12 @@ def main(config: ExportConfig) -> None:
     with whole_folder(config.output) as folder:
         WRITERS[config.to](folder, loaded)
         write_model_card(folder, loaded, records, config.to)
-        record = {"format": config.to, "run": records.name, "step": loaded.step}
+        record = {
+            "format": config.to,
+            "run": records.name,
+            "step": loaded.step,
+            "averaged": loaded.averaged,
+        }
         (folder / MARKER).write_bytes(to_json(record))
     log.STDOUT.print(f"step {loaded.step} as {config.to} at {config.output}", highlight=False)
 

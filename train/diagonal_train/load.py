@@ -21,6 +21,8 @@ class LoadedModel:
     config: ModelConfig
     step: int
     """Optimizer steps behind these weights; 0 for the initial ones."""
+    averaged: bool = False
+    """Whether these are averaged over steps."""
 
     @property
     def image_size(self) -> int:

@@ -1,3 +1,5 @@
+import dataclasses
+
 from diagonal_train.exporting.model_card import model_card
 from diagonal_train.exporting.records import Records
 
@@ -42,6 +44,12 @@ def test_what_no_record_has_is_left_out(loaded) -> None:
     assert "| loss | 2.0000 (at step 10) |" in card
     assert "device" not in card
     assert "Evaluation" not in card
+
+
+def test_averaged_weights_are_called_so(loaded) -> None:
+    averaged = dataclasses.replace(loaded("tiny"), averaged=True)
+    assert "| weights | averaged over steps |" in model_card(averaged, records(), "hf")
+    assert "averaged" not in model_card(loaded("tiny"), records(), "hf")
 
 
 def test_the_demos_image_encoder_is_explained_in_every_format(loaded) -> None:

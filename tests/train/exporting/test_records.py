@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from diagonal_infra import storage
 from diagonal_train.exporting.records import read_records, shown_address
 
 
@@ -28,6 +29,13 @@ def test_all_that_the_run_wrote_about_its_last_step_is_read(run: Path) -> None:
     assert records.metrics["loss"] == 1.0
     assert records.summary["device"] == "cpu"
     assert records.results["checkpoint_step"] == 20
+
+
+def test_a_run_on_a_store_is_read_too(run: Path) -> None:
+    for path in (*run.iterdir(), *run.with_name("eval").iterdir()):
+        target = f"memory://records/{path.parent.name}/{path.name}"
+        storage.write_bytes(target, path.read_bytes())
+    assert read_records("memory://records/a", 20) == read_records(str(run), 20)
 
 
 def test_what_was_recorded_of_another_step_says_nothing(run: Path) -> None:

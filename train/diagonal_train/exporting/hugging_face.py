@@ -9,7 +9,6 @@ its export has code of its own beside it (modeling_diagonal_clip.py, patch_resne
 `AutoModel.from_pretrained(OUT, trust_remote_code=True)` runs. Other encoders are refused.
 """
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,7 @@ def clip_config(loaded: LoadedModel) -> dict[str, Any]:
         **({"auto_map": auto_map} if own else {}),
         "model_type": "clip",
         **shared,
-        "logit_scale_init_value": math.log(1 / loaded.config.initial_temperature),
+        "logit_scale_init_value": loaded.model.logit_scale.item(),
         "text_config": shared | _text_config(settings["text_cfg"], activation),
         "vision_config": shared | _vision_config(settings["vision_cfg"], activation),
         "dtype": "float32",

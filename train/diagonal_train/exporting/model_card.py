@@ -131,6 +131,7 @@ def _model_rows(loaded: LoadedModel) -> list[tuple[str, Any]]:
         ("context length", f"{text.context_length} tokens"),
         ("parameters", f"{parameters:,}"),
         ("logit scale", f"{loaded.model.logit_scale.exp().item():.3f}"),
+        ("weights", "averaged over steps" if loaded.averaged else None),
     ]
 
 
@@ -144,6 +145,7 @@ def _training_rows(records: Records) -> list[tuple[str, Any]]:
         ("samples seen", None if batch_size is None else f"{records.step * batch_size:,}"),
         ("steps", f"{records.step:,}"),
         ("global batch size", batch_size),
+        ("objective", config.get("loss")),
         ("loss", _loss(metrics, records.step)),
         ("peak learning rate", optimizer.get("lr")),
         ("warm-up steps", optimizer.get("warmup_steps")),

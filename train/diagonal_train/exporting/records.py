@@ -85,7 +85,8 @@ def _results(run: str, step: int) -> dict[str, Any]:
 
 def _evaluations(run: str) -> Iterator[str]:
     yield storage.join(run, "eval")
-    yield storage.join(str(PurePath(run).parent), "eval")
+    parent = run.rstrip("/").rpartition("/")[0]
+    yield storage.join(parent, "eval") if parent else "eval"
 
 
 def _json(path: str) -> dict[str, Any]:
