@@ -8,7 +8,8 @@ transforms   encoded image to uint8 pixels: decode, crop, resize
 tokenize     captions to token ids
 stream       global batches for this rank, from lanes owned by its workers
 augment      uint8 to normalised float on the device, with random changes
-image_encoder  a small image encoder that timm does not have
+patch_resnet  a small image encoder, in torch alone
+image_encoder  the same, made known to timm
 models       the dual encoder and its loading; the only importer of open_clip
 loss         the contrastive loss over the global batch
 layers       which layer of which encoder a parameter belongs to
@@ -32,6 +33,7 @@ start        where a run begins: anew, behind a checkpoint, or not at all
 step         one optimizer step, the same on every rank
 loop         `train(config, world)`, the same under every launcher
 ray_train    the loop on Ray Train; the only importer of Ray
+export       command: a run in the formats of transformers, open_clip and ONNX; exporting its parts
 
 Imports point left only: infra ◄ data ◄ train ◄ eval.
 """
