@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -139,10 +140,18 @@ def test_epochs_follow_each_other() -> None:
 
 
 def test_the_set_has_its_shape_and_is_made_once(tmp_path: Path) -> None:
-    shape = {"short_side": 256, "pictures": 2, "shards": 2, "samples_per_shard": 2}
-    made = stream_corpus.ensure_set(tmp_path, **shape)
+    make = partial(
+        stream_corpus.ensure_set,
+        tmp_path,
+        short_side=256,
+        pictures=2,
+        shards=2,
+        samples_per_shard=2,
+    )
+    made = make()
+    made = make()
     before = [path.stat().st_mtime_ns for path in made.paths]
-    assert stream_corpus.ensure_set(tmp_path, **shape) == made
+    assert make() == made
     assert [path.stat().st_mtime_ns for path in made.paths] == before
     assert made.pattern.endswith("/{00000..00001}.tar")
     with tarfile.open(made.paths[1]) as tar:

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
 from diagonal_infra.errors import UserError
-from diagonal_train.distributed import from_all, gather_rows, sum_over_ranks
+from diagonal_train.distributed import from_all, sum_over_ranks
 from diagonal_train.probe_scores import RECALL_AT, classes_in, share_within, wrong_above
 from diagonal_train.probe_set import CHUNK, ProbeSet, open_probe_set, read_class_names
+from diagonal_train.rank_rows import RankRows
 from diagonal_train.step import Job
 from diagonal_train.streaming.normalise import normalised
 
@@ -152,7 +153,7 @@ class Probe:
             rows_BD = embed(min(chunk, num_chunks - 1)).float()
             rows_KD = rows_BD.new_zeros(CHUNK, rows_BD.shape[1])
             rows_KD[: len(rows_BD)] = rows_BD
-            rounds.append(gather_rows(rows_KD))
+            rounds.append(RankRows.equal(CHUNK, self.job.world).gather(rows_KD))
         return torch.cat(rounds)[: num_chunks * CHUNK]
 
     def _poll(self, should_stop: ShouldStop) -> None:

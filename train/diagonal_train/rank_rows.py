@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diagonal_infra.errors import UserError
+from diagonal_train.distributed import World
+from diagonal_train.watchdog import collective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,11 @@ class RankRows:
         mean over ranks is the mean over all rows."""
         return sum(self.counts) / len(self.counts)
 
+    @classmethod
+    def equal(cls, count: int, world: World) -> "RankRows":
+        """All ranks have as many."""
+        return cls(counts=(count,) * world.world_size, rank=world.rank)
+
     def gather(self, rows_BD: Tensor) -> Tensor:
         """The rows of all ranks, G×D.
 
@@ -46,7 +53,8 @@ class RankRows:
             return rows_BD
         padded_LD = self._padded(rows_BD)
         parts = [torch.empty_like(padded_LD) for _ in self.counts]
-        dist.all_gather(parts, padded_LD)
+        with collective("gather rows"):
+            dist.all_gather(parts, padded_LD)
         return torch.cat([part[:count] for part, count in zip(parts, self.counts, strict=True)])
 
     def scatter_sums(self, rows_GD: Tensor) -> Tensor:
@@ -55,7 +63,8 @@ class RankRows:
             return rows_GD
         parts = [self._padded(part) for part in rows_GD.split(list(self.counts))]
         own_LD = torch.empty_like(parts[0])
-        dist.reduce_scatter(own_LD, parts)
+        with collective("scatter sums"):
+            dist.reduce_scatter(own_LD, parts)
         return own_LD[: self.counts[self.rank]]
 
     def _padded(self, rows_BD: Tensor) -> Tensor:
@@ -74,7 +83,8 @@ def rank_rows(images: int, texts: int, device: torch.device) -> RankRows:
     if dist.is_initialized() and dist.get_world_size() > 1:
         rank = dist.get_rank()
         parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, own)
+        with collective("count rows"):
+            dist.all_gather(parts, own)
     pairs = torch.stack(parts).tolist()
     if any(left != right or left == 0 for left, right in pairs):
         found = ", ".join(

@@ -10,7 +10,8 @@ import statistics
 
 import torch
 
-from diagonal_train.distributed import World, gather_rows
+from diagonal_train.distributed import World
+from diagonal_train.rank_rows import RankRows
 from diagonal_train.watchdog import PLACE
 
 SLOW = 1.5
@@ -33,7 +34,8 @@ class RankTimes:
         if self._world.world_size == 1:
             return {}
         rows = torch.tensor([[own]], dtype=torch.float64, device=self._world.device)
-        seconds = gather_rows(rows).flatten().tolist()
+        ranks = RankRows.equal(1, self._world)
+        seconds = ranks.gather(rows).flatten().tolist()
         slowest = max(range(len(seconds)), key=seconds.__getitem__)
         # The lower of two: with two ranks the mean of both would hide a slow one.
         median = statistics.median_low(seconds)

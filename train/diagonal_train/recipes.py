@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
+from diagonal_train.config.logging import LoggingConfig
 from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
 from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.train import TrainConfig
@@ -35,6 +36,7 @@ def demo() -> TrainConfig:
         ),
         global_batch_size=128,
         samples_seen=204_800,
+        precision="fp32",
         checkpoint=CheckpointConfig(every_steps=200),
     )
 
@@ -51,7 +53,8 @@ def tiny() -> TrainConfig:
         global_batch_size=16,
         samples_seen=320,
         checkpoint=CheckpointConfig(every_steps=10),
-        log_every_steps=1,
+        precision="fp32",
+        logging=LoggingConfig(measure_every_steps=1),
     )
 
 

@@ -34,7 +34,7 @@ class Recorder:
 
     def before(self, step: int) -> None:
         """Called before the step that follows `step` steps."""
-        if self.is_due(step + 1):
+        if self._is_measured(step + 1):
             self._measures.before()
 
     def after(
@@ -64,7 +64,8 @@ class Recorder:
             return False
         rates = self.clock.rates()
         record = {**self._record(step, stats), **rates, **(more or {})}
-        record |= self._measures.after(stats, batch.tokens, rates["samples_per_second"])
+        if self._is_measured(step):
+            record |= self._measures.after(stats, batch.tokens, rates["samples_per_second"])
         probed: dict[str, float] | None = {}
         if self._probe is not None and self._probe.is_due(step) and not stats.stop:
             with self.clock.stopped():
@@ -87,6 +88,10 @@ class Recorder:
         logged = step % config.log_every_steps == 0 or step == config.total_steps
         return logged or (self._probe is not None and self._probe.is_due(step))
 
+    def _is_measured(self, step: int) -> bool:
+        every = self._job.config.logging.measure_every_steps
+        return self.is_due(step) and (step % every == 0 or step == self._job.config.total_steps)
+
     def _record(self, step: int, stats: StepStats) -> dict[str, float]:
         replaced, self._replaced = self._replaced, Counter()
         return {
@@ -95,6 +100,7 @@ class Recorder:
             "loss": stats.loss,
             "lr": stats.lr,
             "grad_norm": stats.grad_norm,
+            "duplicate_captions": stats.duplicate_captions,
             "replaced": replaced.total(),
             **{f"replaced_{cause}": count for cause, count in sorted(replaced.items())},
         }

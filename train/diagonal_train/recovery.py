@@ -70,6 +70,8 @@ def review(job: Job, batch: Batch, stats: StepStats, step: int) -> Rollback | No
     shown = f"uids {', '.join(uids[:UIDS_IN_MESSAGE])} … ({len(uids)} in {path})"
     trouble = f"{cause} at step {step}: {said}; {shown}"
     first = step - skips + 1
+    # Which checkpoints there are must not depend on how fast one is written.
+    job.saver.wait()
     return agreed(lambda: _plan(config, rollbacks_of(meters), first, step, trouble), job.world)
 
 

@@ -1,31 +1,33 @@
 """One optimizer step on one global batch, the same on every rank.
 
-    prepare images ─► embed ─► loss over all ranks ─► gradients ─► agree ─► update
+    micro-batches ─► embed ─► loss over all ranks ─► gradients ─► agree ─► update
 
-Random numbers are set anew from (seed, step, rank) before each step, so no generator's state has to
-be kept.
+Random numbers are set anew from (seed, step, rank, micro-batch), so no generator's state has to be
+kept.
 
-Shape suffixes: B samples of this rank, C colours, H and W pixels, D embedding width.
+Shape suffixes: B samples of this rank, G samples of all ranks, T tokens.
 """
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from diagonal_infra import storage
-from diagonal_infra.errors import DiagonalError
-from diagonal_train.augment import prepare_images
+from diagonal_train import gradient_cache, loss_scale, out_of_memory
 from diagonal_train.checkpoint import Saver
 from diagonal_train.config.train import TrainConfig
-from diagonal_train.distributed import World, from_all, sum_over_ranks
+from diagonal_train.distributed import World, sum_over_ranks
+from diagonal_train.ema import ema_decay_at
 from diagonal_train.loss import contrastive_loss
-from diagonal_train.optimizer import lr_at, set_lr, update
+from diagonal_train.lr_schedule import lr_at
+from diagonal_train.micro_batches import MicroBatches, micro_batches
+from diagonal_train.optimizer import set_lr, update
 from diagonal_train.parallel import clip_grad_norm
+from diagonal_train.rank_rows import RankRows
+from diagonal_train.spikes import must_skip
+from diagonal_train.stage_clock import StageClock
 from diagonal_train.start import Start
 from diagonal_train.state import TrainState
 from diagonal_train.streaming.batch import Batch
@@ -33,7 +35,9 @@ from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import STEP_KEY, generator_for
 from diagonal_train.streaming.samples import CAUSES
 
-UIDS_IN_MESSAGE = 8
+Features = tuple[Tensor, Tensor]
+"""Image and text embeddings."""
+HALF_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,7 @@ class Job:
     replica: nn.Module
     """The model, wrapped so that gradients are averaged over ranks."""
     saver: Saver
+    clock: StageClock = field(default_factory=StageClock)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,62 +66,105 @@ class StepStats:
     stop: bool
     """Whether some rank was asked to stop."""
     replaced: Counter[str]
+    skipped: bool = False
+    """Whether nothing was updated."""
+    duplicate_captions: int = 0
+    """Samples whose caption another sample of the batch has: false negatives of the loss."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """By stage of the step, of this rank."""
-    features: tuple[Tensor, Tensor] | None = None
-    """Image and text embeddings of this rank's samples, detached."""
+    """This rank's, by stage; see stage_clock.py."""
+    features: Features | None = None
+    """Embeddings of this rank's samples, detached."""
 
 
 def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     """One optimizer step on one global batch, which is on the device.
 
+    If the loss or a gradient is not finite, or a spike, nothing is updated.
+
     Raises:
-        DiagonalError: the loss or a gradient is not finite; the weights are still those before.
+        DiagonalError: memory does not suffice; the weights are still those before.
     """
     config, device = job.config, job.world.device
-    rng = generator_for(config.seed, STEP_KEY, step, job.world.rank)
-    torch.manual_seed(int(rng.integers(2**63)))
     lr = lr_at(step, config=config.optimizer, total_steps=config.total_steps)
     set_lr(job.state.optimizer, lr)
-    images_BCHW = prepare_images(
-        batch.images,
-        batch.noise,
-        config.augment,
-        mean=config.model.mean,
-        std=config.model.std,
-    )
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        image_BD, text_BD, logit_scale = job.replica(images_BCHW, batch.tokens)
-    loss = contrastive_loss(image_BD, text_BD, logit_scale)
-    job.state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    longest = config.optimizer.clip_grad_norm or math.inf
-    grad_norm = clip_grad_norm(job.state.model.parameters(), longest)
+    with out_of_memory.explained(config, len(batch.uids)):
+        parts = micro_batches(batch, config, job.state.model, step=step, rank=job.world.rank)
+        loss, grad_norm, features = _gradients(job, parts)
     counts = [batch.replaced[cause] for cause in CAUSES]
-    own = torch.tensor([loss.item(), stop, *counts], dtype=torch.float64, device=device)
-    total, asked, *counts = sum_over_ranks(own).tolist()
-    mean_loss = total / job.world.world_size
-    if not (math.isfinite(mean_loss) and math.isfinite(grad_norm)):
-        _stop_non_finite(job, batch, step, mean_loss)
-    update(job.state)
+    values = [loss.item(), grad_norm, stop, *counts]
+    own = torch.tensor(values, dtype=torch.float64, device=device)
+    total_loss, total_norm, asked, *counts = sum_over_ranks(own).tolist()
+    mean_loss, mean_norm = total_loss / job.world.world_size, total_norm / job.world.world_size
+    skipped = must_skip(job.state.meters, config.recovery, loss=mean_loss, grad_norm=mean_norm)
+    if not skipped:
+        with job.clock.stage("optimizer"), out_of_memory.explained(config, len(batch.uids)):
+            update(job.state, ema_decay=ema_decay_at(step, config.ema_decay))
     return StepStats(
         loss=mean_loss,
         lr=lr,
-        grad_norm=grad_norm.item(),
+        grad_norm=mean_norm,
         stop=asked > 0,
+        skipped=skipped,
         replaced=Counter({c: int(n) for c, n in zip(CAUSES, counts, strict=True) if n}),
-        features=(image_BD.detach(), text_BD.detach()),
+        duplicate_captions=_duplicate_captions(batch.tokens, job.world),
+        seconds=job.clock.take(),
+        features=features,
     )
 
 
-def _stop_non_finite(job: Job, batch: Batch, step: int, loss: float) -> NoReturn:
-    uids = [uid for part in from_all(batch.uids) for uid in part]
-    path = storage.join(job.config.run, f"nonfinite-step-{step + 1:08d}.json")
-    if job.world.is_main:
-        storage.write_bytes(path, (json.dumps(uids) + "\n").encode())
-    raise DiagonalError(
-        f"loss {loss} or its gradient is not finite at step {step + 1}; "
-        f"uids {', '.join(uids[:UIDS_IN_MESSAGE])} … ({len(uids)} in {path}); look at "
-        "these samples, or start a new --run with a lower --optimizer.lr or a clipped gradient "
-        "(--optimizer.clip-grad-norm 1)"
-    )
+def _gradients(job: Job, parts: MicroBatches) -> tuple[Tensor, float, Features]:
+    """This rank's loss, the norm of all gradients, which are in place and bounded, and embeddings.
+
+    In fp16 it is done again with a smaller loss scale until no gradient overflows.
+    """
+    config, meters = job.config, job.state.meters
+    parameters = list(job.state.model.parameters())
+    longest = config.optimizer.clip_grad_norm or math.inf
+    while True:
+        job.state.optimizer.zero_grad(set_to_none=True)
+        scale = loss_scale.loss_scale(meters) if config.precision == "fp16" else 1.0
+        loss, features = _backward(job, parts, scale)
+        if config.precision == "fp16":
+            loss_scale.unscale((p.grad for p in parameters), scale)
+        grad_norm = clip_grad_norm(parameters, longest).item()
+        if config.precision != "fp16":
+            return loss, grad_norm, features
+        if math.isfinite(grad_norm):
+            loss_scale.went_well(meters)
+        if math.isfinite(grad_norm) or not loss_scale.shrink(meters):
+            return loss / scale, grad_norm, features
+
+
+def _backward(job: Job, parts: MicroBatches, scale: float) -> tuple[Tensor, Features]:
+    """This rank's loss times `scale`, and embeddings; gradients are added to the parameters'."""
+    config, clock = job.config, job.clock
+    device_type, low = job.world.device.type, HALF_PRECISION.get(config.precision)
+
+    def embed(part: int) -> tuple[Tensor, ...]:
+        with clock.stage("prepare"):
+            inputs = parts.inputs(part)
+        # Entered anew for each pass: inside, weights cast without a graph would serve again.
+        with clock.stage("forward"), torch.autocast(device_type, low, enabled=low is not None):
+            return job.replica(*inputs)
+
+    seen: list[Features] = []
+
+    def loss_of(*outputs: Tensor) -> Tensor:
+        seen.append((outputs[0].detach(), outputs[1].detach()))
+        loss = contrastive_loss(*outputs, kind=config.loss, tile=config.loss_tile)
+        return loss if scale == 1 else loss * scale
+
+    loss = gradient_cache.backward(embed, len(parts), loss_of, job.replica, clock)
+    return loss, seen[0]
+
+
+def _duplicate_captions(tokens_BT: Tensor, world: World) -> int:
+    """Samples of the global batch whose caption, as tokens, another sample before it has.
+
+    Counted by 64-bit hashes: odd factors, so that each token tells.
+    """
+    factors_T = generator_for(0, STEP_KEY, 0).integers(2**62, size=tokens_BT.shape[1]) * 2 + 1
+    hashes_B = (tokens_BT * torch.from_numpy(factors_T).to(tokens_BT.device)).sum(1)
+    ranks = RankRows.equal(len(hashes_B), world)
+    hashes_G = ranks.gather(hashes_B[:, None]).flatten()
+    return len(hashes_G) - len(hashes_G.unique())

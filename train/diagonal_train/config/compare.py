@@ -1,8 +1,8 @@
 """What a run that goes on may change in its configuration, and what not."""
 
+import dataclasses
 import hashlib
 import json
-import dataclasses
 from typing import Any
 
 from diagonal_train.config.logging import LoggingConfig

@@ -9,6 +9,9 @@ from diagonal_infra.errors import require
 class LoggingConfig:
     """Trackers that get each line of metrics.jsonl; one that fails is left out."""
 
+    measure_every_steps: int = 20
+    """Steps between lines that also say what costs something to find out: norms of gradients and
+    updates, logits, padding, memory, MFU."""
     tensorboard: bool = True
     """Write RUN/tensorboard; local run folders only."""
     wandb: str | None = None
@@ -17,5 +20,6 @@ class LoggingConfig:
     """Tracking URI of MLflow; needs the package mlflow. A resumed run keeps its id."""
 
     def __post_init__(self) -> None:
+        require(self.measure_every_steps >= 1, "--logging.measure-every-steps must be at least 1")
         require(self.wandb != "", "--logging.wandb must name a project")
         require(self.mlflow != "", "--logging.mlflow must be a tracking URI")

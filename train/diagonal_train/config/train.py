@@ -7,16 +7,13 @@ from diagonal_infra.errors import require
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.config.lock import LockConfig
-from diagonal_train.config.model import ModelConfig
-from diagonal_train.config.optimizer import OptimizerConfig
-from diagonal_train.config.parallel import ParallelConfig
-from diagonal_train.config.optimizer import OptimizerConfig, check_schedule
-from diagonal_train.config.schedule import ScheduleConfig, check_sizes
-from diagonal_train.config.recovery import RecoveryConfig
 from diagonal_train.config.logging import LoggingConfig
 from diagonal_train.config.model import ModelConfig
-from diagonal_train.config.optimizer import OptimizerConfig
+from diagonal_train.config.optimizer import OptimizerConfig, check_schedule
+from diagonal_train.config.parallel import ParallelConfig
 from diagonal_train.config.probe import ProbeConfig
+from diagonal_train.config.recovery import RecoveryConfig
+from diagonal_train.config.schedule import ScheduleConfig, check_sizes
 from diagonal_train.streaming.config import (
     LoaderConfig,
     StreamConfig,
@@ -72,12 +69,12 @@ class TrainConfig:
     ema_decay: float | None = None
     """Decay of a moving average of the weights, 0.9999 for instance, which evaluation and export
     then use; it rises to this value over the first steps. None keeps no average."""
-    precision: Precision = "fp32"
+    precision: Precision = "bf16"
     """Of the encoders; weights, loss and optimizer are fp32 in all. fp16 scales the loss, and a
     step whose gradients overflow is done again with half the scale."""
     seed: int = 0
     """Of weights, order, crops and augmentation."""
-    log_every_steps: int = 20
+    log_every_steps: int = 1
     """Steps between lines of metrics.jsonl."""
     launcher: Launcher = "process"
     """`process` is this process, or the ranks that torchrun started; `ray` starts Ray Train."""
