@@ -162,7 +162,8 @@ def test_a_run_broken_off_goes_on_to_the_same_end(
     process = start_process(command(config, "--samples-seen", str(config.samples_seen)))
     metrics = Path(config.run) / "metrics.jsonl"
     deadline = time.monotonic() + 60
-    while not (metrics.exists() and metrics.read_text().count("\n") > 12):
+    saved = checkpoint.folder(config.run, 10)
+    while not (saved.exists() and metrics.read_text().count("\n") > 12):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)

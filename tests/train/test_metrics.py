@@ -33,6 +33,11 @@ FIELDS = {
     "data_wait_share",
     "seconds_step",
     "seconds_data",
+    "seconds_prepare",
+    "seconds_forward",
+    "seconds_loss",
+    "seconds_backward",
+    "seconds_optimizer",
     "replaced",
     "wall_seconds",
 }
@@ -108,7 +113,7 @@ def test_without_a_terminal_each_record_is_a_line(caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.INFO)
     with console(show=True, total=100, completed=0) as shown:
         shown.show(50, 2.5)
-        shown.record({**RECORD, "data_wait_share": 0.125})
+        shown.record({**RECORD, "data_wait_share": 0.125}, line=True)
     expected = "step=50/100 loss=2.5000 samples_per_second=80.0 data_wait_share=0.125 eta=0:00:10"
     assert caplog.messages == [expected]
 
@@ -119,7 +124,7 @@ def test_on_a_terminal_the_bar_has_loss_speed_and_wait(
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(log.STDERR, "_force_terminal", True)
     with console(show=True, total=100, completed=0) as shown:
-        shown.record({**RECORD, "data_wait_share": 0.125})
+        shown.record({**RECORD, "data_wait_share": 0.125}, line=True)
         shown.show(50, 2.5)
         assert shown.bar is not None
         (task,) = shown.bar.tasks

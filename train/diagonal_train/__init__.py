@@ -1,39 +1,33 @@
 """From a dataset folder to a trained dual encoder.
 
-config       the configuration tree; recipes holds the named choices
-index        which samples are kept and where their bytes lie
-order        which sample comes when: a pure function of seed and position
-reader       ranges of shard tars, local or by URL, and the pair in a sample's bytes
-transforms   encoded image to uint8 pixels: decode, crop, resize
-tokenize     captions to token ids
-stream       global batches for this rank, from lanes owned by its workers
-augment      uint8 to normalised float on the device, with random changes
-patch_resnet  a small image encoder, in torch alone
-image_encoder  the same, made known to timm
-models       the dual encoder and its loading; the only importer of open_clip
-loss         the contrastive loss over the global batch
-layers       which layer of which encoder a parameter belongs to
-locking      encoders that are not trained
-schedule     smaller images and shorter texts in the course of a run
-optimizer    groups by weight decay and layer, one update, logit scale clamp
-stable_adamw  AdamW whose step is shortened tensor by tensor
-lr_schedule  the learning rate of each step
-ema          a moving average of the weights
-distributed  ranks, devices and collectives
-parallel     the model replicated or sharded over ranks
-checkpoint   complete checkpoints, verified before use; checkpointing/ writes and reads them
-metrics      metrics.jsonl, TensorBoard and the progress bar
-checkpoint   complete checkpoints, verified before use
-metrics      metrics.jsonl, and the line on the console
-  recorder     what is recorded at each step;  step_measures, flops  what is measured for it
-  trackers     TensorBoard, W&B and MLflow, fed from a thread
-  probe        retrieval and zero-shot on held-out samples;  probe_set, probe_scores  its parts
-report       command: curves of runs → one page
-start        where a run begins: anew, behind a checkpoint, or not at all
-step         one optimizer step, the same on every rank
-loop         `train(config, world)`, the same under every launcher
-ray_train    the loop on Ray Train; the only importer of Ray
-export       command: a run in the formats of transformers, open_clip and ONNX; exporting its parts
+stream, streaming/   global batches for this rank, in an order that is a function of seed and place
+config/              the configuration tree; recipes and published/ hold the named choices
+preflight            set-ups that are refused;  dry_run, footprint  what a run would be and cost
+augment              uint8 to normalised float on the device, with random changes
+models               the dual encoder; the only importer of open_clip
+  image_encoder        the demo's encoder, made known to timm;  patch_resnet  the same in torch alone
+  load                 a trained model out of a run folder
+  fit_model            what a run changes about a model: text_trim, patch_dropout, checkpointing
+  locking, schedule    encoders that are not trained; smaller images and shorter texts at first
+  layers               which layer of which encoder a parameter belongs to
+loss                 the contrastive loss over the global batch;  rank_rows  rows of all ranks
+gradient_cache       gradients of a batch beyond memory, by micro_batches
+optimizer            groups by weight decay and layer, one update, the logit scale's clamp
+  stable_adamw         AdamW whose step is shortened tensor by tensor
+  lr_schedule, ema     the learning rate of each step; a moving average of the weights
+  loss_scale           fp16's
+distributed          ranks, devices and collectives;  parallel  replicated or sharded over ranks
+state, checkpoint    all that a run is; complete or not there, verified before use (checkpointing/)
+start                where a run begins: anew, behind a checkpoint, or not at all
+step                 one optimizer step, the same on every rank;  stage_clock, out_of_memory
+loop                 `train(config, world)`, the same under every launcher;  finished  its verdict
+recovery             bad steps passed, bad stretches gone back behind;  spikes, signals
+watchdog             who hangs, and where;  rank_times  who is slow
+recorder             what is recorded at each step;  step_measures, flops, metrics, trackers
+probe                retrieval and zero-shot on held-out samples;  probe_set, probe_scores
+report               command: curves of runs to one page
+export               command: a run for transformers, open_clip and ONNX (exporting/)
+ray_train            the loop on Ray Train; the only importer of Ray
 
 Imports point left only: infra ◄ data ◄ train ◄ eval.
 """

@@ -111,9 +111,6 @@ def _train(config: TrainConfig, world: World, requests: Requests) -> TrainResult
     began = time.perf_counter()
     while isinstance(result := _attempt(config, world, began, requests), Rollback):
         go_back(config, world, result)
-    if world.is_main and result.finished:
-        record = run_dir.to_json(dataclasses.asdict(result))
-        storage.write_bytes(summary_path(config.run), record)
     return result
 
 
@@ -267,8 +264,9 @@ def _log_start(config: TrainConfig, world: World, samples: int, window: int, sta
 
 
 def _result(job: Job, began: float, *, steps: int, loss: float | None) -> TrainResult:
+    """How it went; kept in the run folder if it is the end."""
     used = torch.tensor(cpu_seconds(), dtype=torch.float64, device=job.world.device)
-    return TrainResult(
+    result = TrainResult(
         run=job.config.run,
         finished=steps >= job.config.total_steps,
         steps=steps,
@@ -281,3 +279,7 @@ def _result(job: Job, began: float, *, steps: int, loss: float | None) -> TrainR
         wall_seconds=time.perf_counter() - began,
         cpu_seconds=sum_over_ranks(used).item(),
     )
+    if job.world.is_main and result.finished:
+        record = run_dir.to_json(dataclasses.asdict(result))
+        storage.write_bytes(summary_path(result.run), record)
+    return result

@@ -165,11 +165,11 @@ class Console:
             text = f"train loss {loss:.3f}{self.rates}"
             self.bar.update(self.task, completed=step, description=text)
 
-    def record(self, record: Mapping[str, float]) -> None:
-        """Show what was just recorded."""
+    def record(self, record: Mapping[str, float], *, line: bool) -> None:
+        """Show what was just recorded; `line` says whether to those without a terminal too."""
         speed, wait = record["samples_per_second"], record["data_wait_share"]
         self.rates = f" · {speed:,.0f} samples/s · data wait {wait:.0%}"
-        if self.bar is None or not self.bar.disable:
+        if self.bar is None or not self.bar.disable or not line:
             return
         left = (self.total_steps - record["step"]) * record["samples_seen"] / record["step"]
         logger.info(

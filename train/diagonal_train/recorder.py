@@ -71,7 +71,7 @@ class Recorder:
             with self.clock.stopped():
                 probed = self._probe.run(should_stop)
         self._metrics.write(record | (probed or {}))
-        self._console.record(record)
+        self._console.record(record, line=self._is_measured(step))
         return probed is None
 
     def flush(self) -> None:
