@@ -5,7 +5,7 @@ config/              the configuration tree; recipes and published/ hold the nam
 preflight            set-ups that are refused;  dry_run, footprint  what a run would be and cost
 augment              uint8 to normalised float on the device, with random changes
 models               the dual encoder; the only importer of open_clip
-  image_encoder        the demo's encoder, made known to timm;  patch_resnet  the same in torch alone
+  image_encoder        the demo's encoder, made known to timm;  patch_resnet  in torch alone
   load                 a trained model out of a run folder
   fit_model            what a run changes about a model: text_trim, patch_dropout, checkpointing
   locking, schedule    encoders that are not trained; smaller images and shorter texts at first
@@ -23,7 +23,7 @@ step                 one optimizer step, the same on every rank;  stage_clock, o
 loop                 `train(config, world)`, the same under every launcher;  finished  its verdict
 recovery             bad steps passed, bad stretches gone back behind;  spikes, signals
 watchdog             who hangs, and where;  rank_times  who is slow
-recorder             what is recorded at each step;  step_measures, flops, metrics, trackers
+recorder             what is recorded at each step;  step_measures, peak_flops, metrics, trackers
 probe                retrieval and zero-shot on held-out samples;  probe_set, probe_scores
 report               command: curves of runs to one page
 export               command: a run for transformers, open_clip and ONNX (exporting/)

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from diagonal_train.flops import count_flops, peak_flops
+from diagonal_train.footprint import measure
+from diagonal_train.peak_flops import PASSES_OF_A_STEP, peak_flops
 from diagonal_train.step import Job, StepStats
 
 MAX_LOGIT_ROWS = 1024
@@ -59,8 +60,9 @@ class StepMeasures:
         measures = dict(zip(values, numbers, strict=True))
         measures["peak_memory_bytes"] = peak_memory_bytes(self._job.world.device)
         if self._peak is not None:
-            sample = count_flops(self._job.config.model)
-            flops = sample.of_training(1 - measures["text_padding_share"])
+            found = measure(self._job.config)
+            tokens = round(found.context_length * (1 - measures["text_padding_share"]))
+            flops = PASSES_OF_A_STEP * (found.image.forward_flops + found.text_flops_at(tokens))
             measures["mfu"] = flops * samples_per_second / self._peak
         return measures
 
