@@ -4,17 +4,20 @@
 
 Every figure is of a fresh process with one thread, float32, features of width 512. Memory is the
 peak above the process as it was with its inputs. open_clip's grows with the square of the batch, so
-it is measured up to `--peer-largest` only.
+it is measured up to `--peer-largest` only. With `--ranks`, one more figure: the softmax loss of a
+batch that so many processes share, over gloo, and the memory of the one that needed most.
 """
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +26,15 @@ from open_clip.loss import ClipLoss
 from torch import Tensor
 
 from diagonal_infra import run_dir
+from diagonal_train.distributed import from_environment, in_process_group
 from diagonal_train.loss import Kind, contrastive_loss
+from fetch_servers import free_port
 from machine import RESULTS, hardware, result_stem, today, versions
 
 WIDTH, SCALE = 512, 14.3
 OURS, PEER = "diagonal softmax", "open_clip ClipLoss"
 LOSSES = (PEER, OURS, "diagonal sigmoid")
-GOAL_MB, GOAL_TIME = 120, 0.6
+GOAL_MB, GOAL_TIME, GOAL_SHARED_MB = 120, 0.6, 720
 JUDGED = 16_384
 MB = 1e6
 
@@ -38,7 +43,9 @@ def main() -> None:
     """Measure what was asked for and write the results."""
     given = parse()
     if given.one:
-        sys.stdout.write(json.dumps(measure_once(given.one, given.batches[0])))
+        world = from_environment()
+        measured = in_process_group(world, partial(measure_once, given.one, given.batches[0]))
+        sys.stdout.write(json.dumps(measured))
         return
     found = {}
     for batch in given.batches:
@@ -50,6 +57,7 @@ def main() -> None:
                 key: statistics.median(run[key] for run in runs) for key in runs[0]
             }
             sys.stderr.write(f"{loss} {batch} {found[str(batch)][loss]}\n")
+    shared = over_ranks(given.ranks, given.shared_batch) if given.ranks else None
     record = {
         "machine": hardware(),
         "date": today(),
@@ -57,6 +65,7 @@ def main() -> None:
         "versions": versions(("torch", "open_clip_torch")),
         "width": WIDTH,
         "batches": found,
+        "shared": shared,
     }
     given.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
     given.out.with_suffix(".md").write_text(as_markdown(record))
@@ -71,6 +80,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, nargs="+", default=sizes, help="samples")
     parser.add_argument("--peer-largest", type=int, default=16_384, help="for open_clip")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each, of which the median")
+    parser.add_argument("--ranks", type=int, default=8, help="of the shared batch; 0: no such row")
+    shared = 131_072
+    parser.add_argument("--shared-batch", type=int, default=shared, help="samples of all ranks")
     stem = RESULTS / result_stem("loss")
     parser.add_argument("--out", type=Path, default=stem, help="result files, without suffix")
     parser.add_argument("--one", choices=LOSSES, help="measure one in this process, as JSON")
@@ -82,6 +94,25 @@ def in_a_process(loss: str, batch: int) -> dict[str, float]:
     command = [sys.executable, __file__, "--one", loss, "--batches", str(batch)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
+
+
+def over_ranks(ranks: int, batch: int) -> dict[str, float]:
+    """The softmax loss of one batch on several processes: all their CPU-seconds, most memory."""
+    command = [sys.executable, __file__, "--one", OURS, "--batches", str(batch // ranks)]
+    names = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(ranks)}
+    running = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=os.environ | names | {"RANK": str(rank)}
+        )
+        for rank in range(ranks)
+    ]
+    found = [json.loads(process.communicate()[0]) for process in running]
+    return {
+        "ranks": ranks,
+        "samples": batch,
+        "cpu_seconds": sum(one["cpu_seconds"] for one in found),
+        "memory_mb": max(one["memory_mb"] for one in found),
+    }
 
 
 def measure_once(loss: str, batch: int) -> dict[str, float]:
@@ -136,6 +167,15 @@ def as_markdown(record: dict[str, Any]) -> str:
         for loss, row in found.items():
             figures = f"{row['cpu_seconds']:.2f} | {row['memory_mb']:,.0f}"
             lines.append(f"| {int(batch):,} | {loss} | {figures} |")
+    shared = record["shared"]
+    if shared:
+        memory, ranks = shared["memory_mb"], shared["ranks"]
+        lines += [
+            "",
+            f"{shared['samples']:,} samples on {ranks} ranks: {memory:,.0f} MB on the rank that "
+            f"needed most (goal ≤ {GOAL_SHARED_MB}: {verdict(memory <= GOAL_SHARED_MB)}), "
+            f"{shared['cpu_seconds']:.0f} CPU s of all ranks together.",
+        ]
     judged = record["batches"].get(str(JUDGED), {})
     if {OURS, PEER} <= judged.keys():
         ours, peer = judged[OURS], judged[PEER]

@@ -4,10 +4,10 @@
 
 Ranks may have different numbers of rows; the shorter ones are padded on the way.
 
-Shape suffixes: B rows of this rank, G rows of all ranks (rank-major), L rows of the longest rank,
-D width.
+Shape suffixes: B rows of this rank, G rows of all ranks (rank-major), L rows of a chunk, D width.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,9 @@ from torch import Tensor
 from diagonal_infra.errors import UserError
 from diagonal_train.distributed import World
 from diagonal_train.watchdog import collective
+
+CHUNK_BYTES = 32 << 20
+"""Of all ranks' rows that are moved at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,29 +50,45 @@ class RankRows:
     def gather(self, rows_BD: Tensor) -> Tensor:
         """The rows of all ranks, G×D.
 
-        The collectives over lists are the ones that neither torch 2.11 nor 2.13 deprecates.
+        The collectives over lists are the ones that neither torch 2.11 nor 2.13 deprecates. They
+        hold what they move once more, so a chunk is moved at a time.
         """
         if len(self.counts) == 1:
             return rows_BD
-        padded_LD = self._padded(rows_BD)
-        parts = [torch.empty_like(padded_LD) for _ in self.counts]
-        with collective("gather rows"):
-            dist.all_gather(parts, padded_LD)
-        return torch.cat([part[:count] for part, count in zip(parts, self.counts, strict=True)])
+        all_GD = rows_BD.new_empty(sum(self.counts), *rows_BD.shape[1:])
+        for chunk in self._chunks(rows_BD):
+            own_LD = _padded(rows_BD[chunk], chunk)
+            parts = [torch.empty_like(own_LD) for _ in self.counts]
+            with collective("gather rows"):
+                dist.all_gather(parts, own_LD)
+            for rows, part in zip(all_GD.split(self.counts), parts, strict=True):
+                rows[chunk] = part[: len(rows[chunk])]
+        return all_GD
 
     def scatter_sums(self, rows_GD: Tensor) -> Tensor:
         """This rank's rows of the sum over all ranks, B×D."""
         if len(self.counts) == 1:
             return rows_GD
-        parts = [self._padded(part) for part in rows_GD.split(list(self.counts))]
-        own_LD = torch.empty_like(parts[0])
-        with collective("scatter sums"):
-            dist.reduce_scatter(own_LD, parts)
-        return own_LD[: self.counts[self.rank]]
+        own_BD = torch.empty_like(rows_GD[self.own])
+        for chunk in self._chunks(rows_GD):
+            parts = [_padded(rows[chunk], chunk) for rows in rows_GD.split(self.counts)]
+            own_LD = torch.empty_like(parts[0])
+            with collective("scatter sums"):
+                dist.reduce_scatter(own_LD, parts)
+            own_BD[chunk] = own_LD[: len(own_BD[chunk])]
+        return own_BD
 
-    def _padded(self, rows_BD: Tensor) -> Tensor:
-        missing = max(self.counts) - len(rows_BD)
-        return F.pad(rows_BD, (0, 0, 0, missing)) if missing else rows_BD.contiguous()
+    def _chunks(self, rows: Tensor) -> Iterator[slice]:
+        """Rows of each rank that are moved at a time; the last rows are missing on some."""
+        row_bytes = max(rows[:1].nbytes, 1) * len(self.counts)
+        step = max(CHUNK_BYTES // row_bytes, 1)
+        for first in range(0, max(self.counts), step):
+            yield slice(first, min(first + step, max(self.counts)))
+
+
+def _padded(rows_BD: Tensor, chunk: slice) -> Tensor:
+    missing = chunk.stop - chunk.start - len(rows_BD)
+    return F.pad(rows_BD, (0, 0, 0, missing)) if missing else rows_BD.contiguous()
 
 
 def rank_rows(images: int, texts: int, device: torch.device) -> RankRows:
