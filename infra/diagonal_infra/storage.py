@@ -60,6 +60,18 @@ def list_files(folder: str, suffix: str = "") -> list[str]:
     return sorted(n for n in names if n and n.endswith(suffix) and PARTIAL_MARK not in n)
 
 
+def list_folders(folder: str) -> list[str]:
+    """Names of the folders in `folder`, sorted; empty if there is no such folder."""
+    filesystem, inner = url_to_fs(folder)
+    filesystem.invalidate_cache(inner)
+    with storage_errors(f"list {folder}"):
+        if not filesystem.isdir(inner):
+            return []
+        entries = filesystem.ls(inner, detail=True)
+    names = (e["name"].rstrip("/").rsplit("/", 1)[-1] for e in entries if e["type"] == "directory")
+    return sorted(names)
+
+
 def expand(pattern: str) -> list[str]:
     """Brace patterns, globs and folders to the files they name, in order.
 
