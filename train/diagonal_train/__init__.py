@@ -7,7 +7,7 @@ augment              uint8 to normalised float on the device, with random change
 models               the dual encoder; the only importer of open_clip
   image_encoder        the demo's encoder, made known to timm;  patch_resnet  in torch alone
   load                 a trained model out of a run folder
-  fit_model            what a run changes about a model: text_trim, patch_dropout, checkpointing
+  fit_model            what a run changes about a model: text_trim, patch_dropout, fp8, …
   locking, schedule    encoders that are not trained; smaller images and shorter texts at first
   layers               which layer of which encoder a parameter belongs to
 loss                 the contrastive loss over the global batch;  rank_rows  rows of all ranks

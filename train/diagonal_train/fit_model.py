@@ -4,6 +4,7 @@ Names of parameters stay, so checkpoints fit whatever was chosen. Done before a 
 several ranks.
 """
 
+import itertools
 from functools import partial
 
 import torch
@@ -13,12 +14,13 @@ from torch.utils.checkpoint import checkpoint
 
 from diagonal_infra.errors import UserError
 from diagonal_train.config.train import TrainConfig
+from diagonal_train.fp8 import use_fp8
 from diagonal_train.models import DualEncoder
 from diagonal_train.patch_dropout import drop_patches
 
 
 def fit_model(model: DualEncoder, config: TrainConfig) -> DualEncoder:
-    """The same model with text trimming, patch dropout, checkpointed and compiled blocks.
+    """The same model with text trimming, patch dropout, fp8, checkpointed and compiled blocks.
 
     Raises:
         UserError: its encoders do not allow what is asked for.
@@ -28,6 +30,9 @@ def fit_model(model: DualEncoder, config: TrainConfig) -> DualEncoder:
         drop_patches(model, config.patch_dropout)
     if config.micro_batch_size is not None:
         _refuse_batch_norm(model, config.micro_batch_size)
+    if config.precision == "fp8":
+        for block in itertools.chain(*encoder_blocks(model)):
+            use_fp8(block)
     kind = config.activation_checkpointing
     if kind == "none" and not config.compile:
         return model
@@ -55,8 +60,8 @@ def encoder_blocks(model: DualEncoder) -> list[list[nn.Module]]:
     for encoder, blocks in zip(encoders, found, strict=True):
         if not blocks:
             raise UserError(
-                "--activation-checkpointing and --compile need encoders made of known blocks, not "
-                f"{type(encoder).__name__}; leave them out"
+                "--activation-checkpointing, --compile and fp8 need encoders made of known blocks, "
+                f"not {type(encoder).__name__}; leave them out"
             )
     return found
 

@@ -27,6 +27,7 @@ from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
 from diagonal_train.ema import start_average
 from diagonal_train.fit_model import fit_model
+from diagonal_train.fp8 import check_fp8
 from diagonal_train.locking import lock
 from diagonal_train.metrics import cpu_seconds
 from diagonal_train.models import DualEncoder, build_model, build_tokenizer
@@ -182,6 +183,8 @@ def set_up(config: TrainConfig, world: World) -> Job:
 
 def _build(config: TrainConfig, world: World, stream: LaneStream) -> tuple[DualEncoder, nn.Module]:
     """The model with fresh weights, and what a step calls in its place."""
+    if config.precision == "fp8":
+        check_fp8(world.device)
     torch.manual_seed(config.seed)
     model = fit_model(build_model(config.model, config.loss), config).to(world.device).train()
     lock(model, config.lock)

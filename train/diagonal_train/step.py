@@ -37,7 +37,8 @@ from diagonal_train.streaming.samples import CAUSES
 
 Features = tuple[Tensor, Tensor]
 """Image and text embeddings."""
-HALF_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
+HALF_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
+"""Of the encoders; under fp8 of what is not in 8 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)

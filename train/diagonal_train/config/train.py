@@ -21,7 +21,7 @@ from diagonal_train.streaming.config import (
     check_weights,
 )
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "fp8"]
 Launcher = Literal["process", "ray"]
 Loss = Literal["softmax", "sigmoid"]
 ActivationCheckpointing = Literal["none", "full", "selective"]
@@ -71,7 +71,8 @@ class TrainConfig:
     then use; it rises to this value over the first steps. None keeps no average."""
     precision: Precision = "bf16"
     """Of the encoders; weights, loss and optimizer are fp32 in all. fp16 scales the loss, and a
-    step whose gradients overflow is done again with half the scale."""
+    step whose gradients overflow is done again with half the scale. fp8 is bf16 with the blocks'
+    linear layers in 8 bits, on GPUs that have them."""
     seed: int = 0
     """Of weights, order, crops and augmentation."""
     log_every_steps: int = 1
