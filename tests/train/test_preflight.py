@@ -59,7 +59,7 @@ def test_the_other_activation_than_the_built_in_models_is_refused(
 
 def test_a_batch_of_one_pair_is_refused() -> None:
     stream = dataclasses.replace(TRAIN["tiny"]().stream, lanes=1)
-    config = TrainConfig(stream=stream, global_batch_size=1, samples_seen=10)
+    config = dataclasses.replace(TRAIN["tiny"](), stream=stream, global_batch_size=1)
     with pytest.raises(UserError, match="--global-batch-size 1 has no pair"):
         check_negatives(config, samples=100)
 
@@ -128,7 +128,7 @@ def test_batch_norm_on_several_ranks_is_warned_of() -> None:
 def test_a_checkpoint_from_the_future_is_warned_of_and_used(
     tiny: Callable[..., TrainConfig], caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = tiny(samples_seen=16)
+    config = tiny(samples_seen=32)
     train(config, World())
     found = checkpoint.latest_complete(config.run)
     assert found is not None
@@ -139,5 +139,5 @@ def test_a_checkpoint_from_the_future_is_warned_of_and_used(
     assert not list(clock_warnings(Start(step=0, found=None), now=0))
     os.utime(manifest, (written + 3600, written + 3600))
     with caplog.at_level(logging.WARNING):
-        assert train(config, World()).steps == 1
+        assert train(config, World()).steps == 2
     assert "in the future: this machine's clock is behind" in caplog.text

@@ -65,5 +65,5 @@ def test_signals_while_saving_do_not_break_the_save(
 
 def test_handlers_are_put_back(tiny: Build) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
-    train(tiny(samples_seen=16), World())
+    train(tiny(samples_seen=32), World())
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)] == before
