@@ -69,6 +69,24 @@ def test_a_loss_that_is_not_finite_is_null(tmp_path: Path) -> None:
     assert (line["loss"], line["grad_norm"]) == (None, None)
 
 
+def test_a_full_disk_delays_lines_and_loses_none(
+    small_disk: Path, fill: Callable[[Path], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    log = MetricsLog(str(small_disk), from_step=0)
+    log.write({"step": 1})
+    filler = fill(small_disk)
+    for step in range(2, 202):
+        log.write({"step": step})
+    assert 0 < len(logged_steps(small_disk)) < 201
+    filler.unlink()
+    log.write({"step": 202})
+    log.close()
+    assert logged_steps(small_disk) == [*range(1, 203)]
+    assert [text.split(":")[0] for text in caplog.messages] == [
+        "metrics not written, lines are kept in memory"
+    ]
+
+
 def test_a_run_on_an_object_store_has_its_lines_at_each_save() -> None:
     log = MetricsLog("memory://seeing/run", from_step=0)
     path = "memory://seeing/run/metrics.jsonl"

@@ -33,13 +33,19 @@ logger = logging.getLogger(__name__)
 
 
 class MetricsLog:
-    """Appends records to metrics.jsonl and sends them to trackers; each line is flushed."""
+    """Appends records to metrics.jsonl and sends them to trackers; each line is flushed.
+
+    A disk that is full keeps lines in memory until it takes them: it ends no run, as a save that
+    fails does not.
+    """
 
     def __init__(self, run: str, from_step: int, trackers: Trackers | None = None) -> None:
         self._path = storage.join(run, "metrics.jsonl")
         self._local = storage.local_path(self._path)
         self._trackers = trackers
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
+        self._unwritten = b""
+        self._is_full = False
         kept = [line for line in read_metrics(self._path) if line["step"] <= from_step]
         before = kept[-1].get("wall_seconds", 0.0) if kept else 0.0
         self._began = time.perf_counter() - before
@@ -48,7 +54,7 @@ class MetricsLog:
         self._sent_at, self._unsent = time.perf_counter(), 0
         if self._local is not None:
             self._lines = []
-            self._file = Path(self._local).open("a", encoding="utf-8")  # noqa: SIM115  # open for the run
+            self._file = Path(self._local).open("ab", buffering=0)  # noqa: SIM115  # open for the run
 
     def write(self, record: Mapping[str, float]) -> None:
         """Add one record; it has a `step` behind all before it. What is not finite becomes null."""
@@ -57,8 +63,8 @@ class MetricsLog:
         values["wall_seconds"] = round(time.perf_counter() - self._began, 3)
         line = json.dumps(values) + "\n"
         if self._file is not None:
-            self._file.write(line)
-            self._file.flush()
+            self._unwritten += line.encode()
+            self._append(self._file)
         else:
             self._lines.append(line)
             self._unsent += 1
@@ -68,7 +74,9 @@ class MetricsLog:
             self._trackers.log(values)
 
     def flush(self) -> None:
-        """Have all lines in the run folder; a store that is down is tried again later."""
+        """Have all lines in the run folder; what does not take them is tried again later."""
+        if self._file is not None and self._unwritten:
+            self._append(self._file)
         if self._unsent:
             self._sent_at = time.perf_counter()
             try:
@@ -84,6 +92,16 @@ class MetricsLog:
             self._file.close()
         if self._trackers is not None:
             self._trackers.close()
+
+    def _append(self, file: IO[bytes]) -> None:
+        try:
+            while self._unwritten:
+                self._unwritten = self._unwritten[file.write(self._unwritten) :]
+            self._is_full = False
+        except OSError as error:
+            if not self._is_full:
+                logger.warning("metrics not written, lines are kept in memory: %s", error)
+            self._is_full = True
 
 
 class NoMetrics:
