@@ -13,6 +13,7 @@ from torch import Tensor
 from diagonal_infra.errors import UserError
 from diagonal_train import checkpoint
 from diagonal_train.config.model import ModelConfig, TextConfig
+from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
@@ -23,6 +24,7 @@ from diagonal_train.preflight import (
     check_negatives,
     check_tokens,
     clock_warnings,
+    schedule_warnings,
 )
 from diagonal_train.recipes import TRAIN
 from diagonal_train.start import Start
@@ -115,6 +117,15 @@ def test_an_end_token_that_the_tokenizer_never_gives_is_refused() -> None:
         check_tokens(config, model, build_tokenizer(config))
     model.clip.text_eos_id = 49_407
     check_tokens(config, model, build_tokenizer(config))
+
+
+def test_a_warmup_longer_than_the_run_is_warned_of() -> None:
+    config = TRAIN["tiny"]()
+    assert not list(schedule_warnings(config))
+    long = dataclasses.replace(config, optimizer=OptimizerConfig(warmup_steps=40))
+    (warning,) = schedule_warnings(long)
+    assert "--optimizer.warmup-steps 40 are more than the 20 steps" in warning
+    assert "to 50% of --optimizer.lr" in warning
 
 
 def test_batch_norm_on_several_ranks_is_warned_of() -> None:
