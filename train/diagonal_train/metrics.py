@@ -29,6 +29,8 @@ from diagonal_train.trackers import Trackers
 
 UPLOAD_SECONDS = 60.0
 """Longest time that a line stays off an object store; a save does not leave any off."""
+SILENCE_SECONDS = 30.0
+"""Longest time without a line of progress, if records are written."""
 logger = logging.getLogger(__name__)
 
 
@@ -170,12 +172,16 @@ class Clock:
 
 @dataclass
 class Console:
-    """How the run goes, for people: a bar that changes on a terminal, else a line per record."""
+    """How the run goes, for people: a bar that changes on a terminal, else lines.
+
+    The first record is a line, and so are those asked for and the first behind a silence.
+    """
 
     total_steps: int
     bar: Progress | None = None
     task: TaskID | None = None
     rates: str = ""
+    silent_since: float = -math.inf
 
     def show(self, step: int, loss: float) -> None:
         """Move the bar."""
@@ -184,11 +190,15 @@ class Console:
             self.bar.update(self.task, completed=step, description=text)
 
     def record(self, record: Mapping[str, float], *, line: bool) -> None:
-        """Show what was just recorded; `line` says whether to those without a terminal too."""
+        """Show what was just recorded; `line` asks for one where there is no terminal."""
         speed, wait = record["samples_per_second"], record["data_wait_share"]
         self.rates = f" · {speed:,.0f} samples/s · data wait {wait:.0%}"
-        if self.bar is None or not self.bar.disable or not line:
+        now = time.perf_counter()
+        if self.bar is None or not self.bar.disable:
             return
+        if not line and now - self.silent_since < SILENCE_SECONDS:
+            return
+        self.silent_since = now
         left = (self.total_steps - record["step"]) * record["samples_seen"] / record["step"]
         logger.info(
             "step=%d/%d loss=%.4f samples_per_second=%.1f data_wait_share=%.3f eta=%s",
