@@ -13,7 +13,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,32 @@ def finished_run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     config = dataclasses.replace(TRAIN["tiny"](), data=str(dataset), filter="most", run=run)
     train(config, World())
     return config
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 kB that really is full when it is."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a disk")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture
+def fill() -> Callable[[Path], Path]:
+    """A function that leaves no byte on a disk; returns the file that has them all."""
+
+    def write(disk: Path) -> Path:
+        path = disk / "filler"
+        with path.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def test_a_run_that_goes_on_may_be_dry_run() -> None:
 
 
 def test_the_memory_of_a_rank_is_its_parts() -> None:
-    config = TrainConfig(global_batch_size=1024, samples_seen=2048)
+    config = TrainConfig(global_batch_size=1024, samples_seen=1024 * 2000)
     memory = rank_memory(config, MODEL, 8)
     assert memory.samples == 128
     assert memory.state == 16 * 1000 + 2 * 1000
@@ -65,7 +65,7 @@ def test_the_memory_of_a_rank_is_its_parts() -> None:
 
 
 def test_a_micro_batch_that_fits_leaves_room_and_one_more_does_not() -> None:
-    config = TrainConfig(global_batch_size=1024, samples_seen=2048)
+    config = TrainConfig(global_batch_size=1024, samples_seen=1024 * 2000)
     fits = largest_micro_batch(config, MODEL, 80, checkpointed=False)
     assert fits * 6_000_000 < 0.9 * 80e9 < (fits + 2) * 6_000_000
     assert largest_micro_batch(config, MODEL, 80, checkpointed=True) > 6 * fits

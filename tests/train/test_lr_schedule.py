@@ -53,10 +53,13 @@ def test_values_that_cannot_be_are_refused_by_flag(fields: dict[str, float], mes
         OptimizerConfig(**fields)  # pyright: ignore[reportArgumentType]  # wrong on purpose
 
 
-def test_warmup_and_cooldown_fit_into_the_run() -> None:
-    check_schedule(OptimizerConfig(warmup_steps=8), 8)
-    with pytest.raises(ValueError, match=r"--optimizer.warmup-steps 9 are more than the 8 steps"):
-        check_schedule(OptimizerConfig(warmup_steps=9), 8)
+def test_a_warmup_longer_than_the_run_only_rises() -> None:
+    config = OptimizerConfig(lr=1.0, warmup_steps=20)
+    check_schedule(config, 4)
+    assert rates(config, 4) == [0.05, 0.1, 0.15, 0.2, 0.25]
+
+
+def test_warmup_and_cooldown_do_not_overlap() -> None:
     both = OptimizerConfig(warmup_steps=5, schedule="cooldown", cooldown_steps=4)
     with pytest.raises(ValueError, match="cooldown-steps 4 together are more than the 8 steps"):
         check_schedule(both, 8)

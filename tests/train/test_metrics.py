@@ -69,6 +69,24 @@ def test_a_loss_that_is_not_finite_is_null(tmp_path: Path) -> None:
     assert (line["loss"], line["grad_norm"]) == (None, None)
 
 
+def test_a_full_disk_delays_lines_and_loses_none(
+    small_disk: Path, fill: Callable[[Path], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    log = MetricsLog(str(small_disk), from_step=0)
+    log.write({"step": 1})
+    filler = fill(small_disk)
+    for step in range(2, 202):
+        log.write({"step": step})
+    assert 0 < len(logged_steps(small_disk)) < 201
+    filler.unlink()
+    log.write({"step": 202})
+    log.close()
+    assert logged_steps(small_disk) == [*range(1, 203)]
+    assert [text.split(":")[0] for text in caplog.messages] == [
+        "metrics not written, lines are kept in memory"
+    ]
+
+
 def test_a_run_on_an_object_store_has_its_lines_at_each_save() -> None:
     log = MetricsLog("memory://seeing/run", from_step=0)
     path = "memory://seeing/run/metrics.jsonl"
@@ -109,7 +127,25 @@ def test_rates_are_of_the_steps_since_the_last_record(monkeypatch: pytest.Monkey
     assert "seconds_forward" not in clock.rates()
 
 
-def test_without_a_terminal_each_record_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_terminal_the_first_record_and_any_behind_a_silence_are_lines(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [7.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    caplog.set_level(logging.INFO)
+    shown_at = []
+    with console(show=True, total=100, completed=0) as shown:
+        for step, seconds in enumerate([7.0, 8.0, 36.9, 37.0, 40.0], start=1):
+            now[0] = seconds
+            shown.record({**RECORD, "step": step, "data_wait_share": 0.1}, line=False)
+            shown_at += [seconds] * len(caplog.messages)
+            caplog.clear()
+    assert shown_at == [7.0, 37.0]
+
+
+def test_without_a_terminal_a_record_that_is_asked_for_is_a_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO)
     with console(show=True, total=100, completed=0) as shown:
         shown.show(50, 2.5)

@@ -13,6 +13,7 @@ from torch import Tensor
 from diagonal_infra.errors import UserError
 from diagonal_train import checkpoint
 from diagonal_train.config.model import ModelConfig, TextConfig
+from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
@@ -23,6 +24,7 @@ from diagonal_train.preflight import (
     check_negatives,
     check_tokens,
     clock_warnings,
+    schedule_warnings,
 )
 from diagonal_train.recipes import TRAIN
 from diagonal_train.start import Start
@@ -59,7 +61,7 @@ def test_the_other_activation_than_the_built_in_models_is_refused(
 
 def test_a_batch_of_one_pair_is_refused() -> None:
     stream = dataclasses.replace(TRAIN["tiny"]().stream, lanes=1)
-    config = TrainConfig(stream=stream, global_batch_size=1, samples_seen=10)
+    config = dataclasses.replace(TRAIN["tiny"](), stream=stream, global_batch_size=1)
     with pytest.raises(UserError, match="--global-batch-size 1 has no pair"):
         check_negatives(config, samples=100)
 
@@ -117,6 +119,15 @@ def test_an_end_token_that_the_tokenizer_never_gives_is_refused() -> None:
     check_tokens(config, model, build_tokenizer(config))
 
 
+def test_a_warmup_longer_than_the_run_is_warned_of() -> None:
+    config = TRAIN["tiny"]()
+    assert not list(schedule_warnings(config))
+    long = dataclasses.replace(config, optimizer=OptimizerConfig(warmup_steps=40))
+    (warning,) = schedule_warnings(long)
+    assert "--optimizer.warmup-steps 40 are more than the 20 steps" in warning
+    assert "to 50% of --optimizer.lr" in warning
+
+
 def test_batch_norm_on_several_ranks_is_warned_of() -> None:
     resnet, transformer = on_meta(TRAIN["rn50"]().model), on_meta(TRAIN["tiny"]().model)
     (warning,) = batch_norm_warnings(resnet, World(world_size=2))
@@ -128,7 +139,7 @@ def test_batch_norm_on_several_ranks_is_warned_of() -> None:
 def test_a_checkpoint_from_the_future_is_warned_of_and_used(
     tiny: Callable[..., TrainConfig], caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = tiny(samples_seen=16)
+    config = tiny(samples_seen=32)
     train(config, World())
     found = checkpoint.latest_complete(config.run)
     assert found is not None
@@ -139,5 +150,5 @@ def test_a_checkpoint_from_the_future_is_warned_of_and_used(
     assert not list(clock_warnings(Start(step=0, found=None), now=0))
     os.utime(manifest, (written + 3600, written + 3600))
     with caplog.at_level(logging.WARNING):
-        assert train(config, World()).steps == 1
+        assert train(config, World()).steps == 2
     assert "in the future: this machine's clock is behind" in caplog.text

@@ -1,16 +1,20 @@
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.train.test_watchdog import train_two
 
 from diagonal_train import checkpoint, loop
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
+from diagonal_train.metrics import read_metrics
 
 Build = Callable[..., TrainConfig]
+Start = Callable[[list[str], int], list[subprocess.Popen[str]]]
 Read = Callable[[Path | str], list[dict[str, Any]]]
 
 
@@ -63,7 +67,17 @@ def test_signals_while_saving_do_not_break_the_save(
     assert checkpoint.read(config.run, 11).step == 11
 
 
+def test_a_signal_to_one_rank_stops_all_behind_one_step(tiny: Build, starting_ranks: Start) -> None:
+    config = tiny()
+    ranks = train_two(config, starting_ranks)
+    ranks[1].send_signal(signal.SIGTERM)
+    said = [rank.communicate(timeout=60)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [143, 143], said
+    last = read_metrics(f"{config.run}/metrics.jsonl")[-1]["step"]
+    assert checkpoint.read(config.run, last).step == last
+
+
 def test_handlers_are_put_back(tiny: Build) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
-    train(tiny(samples_seen=16), World())
+    train(tiny(samples_seen=32), World())
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)] == before

@@ -102,6 +102,25 @@ def test_a_caption_that_stands_twice_is_counted(tiny: Build) -> None:
     assert train_step(job, distinct, 0, stop=False).duplicate_captions == 3
 
 
+@pytest.mark.parametrize(("value", "clamped"), [(9.0, math.log(100)), (-3.0, 0.0)])
+def test_a_step_leaves_the_scale_at_its_clamp_and_trains_on(
+    tiny: Build, value: float, clamped: float
+) -> None:
+    job = set_up(tiny(), World())
+    batches = read_batches(job.stream, 0)
+    with torch.no_grad():
+        job.state.model.logit_scale.fill_(value)
+    before = [p.detach().clone() for p in job.state.model.parameters()]
+    for step in range(2):
+        stats = train_step(job, next(batches), step, stop=False)
+        assert math.isfinite(stats.loss)
+        assert not stats.skipped
+        assert job.state.model.logit_scale.item() == pytest.approx(clamped, abs=0.01)
+        assert 0 <= job.state.model.logit_scale.item() <= math.log(100) + 1e-6
+    moved = zip(before, job.state.model.parameters(), strict=True)
+    assert sum(not torch.equal(left, right) for left, right in moved) > len(before) / 2
+
+
 def test_a_step_says_where_its_time_went(tiny: Build) -> None:
     seconds = first_step(tiny(micro_batch_size=5))[1].seconds
     assert tuple(seconds) == STAGES

@@ -29,17 +29,25 @@ from diagonal_train.trackers import Trackers
 
 UPLOAD_SECONDS = 60.0
 """Longest time that a line stays off an object store; a save does not leave any off."""
+SILENCE_SECONDS = 30.0
+"""Longest time without a line of progress, if records are written."""
 logger = logging.getLogger(__name__)
 
 
 class MetricsLog:
-    """Appends records to metrics.jsonl and sends them to trackers; each line is flushed."""
+    """Appends records to metrics.jsonl and sends them to trackers; each line is flushed.
+
+    A disk that is full keeps lines in memory until it takes them: it ends no run, as a save that
+    fails does not.
+    """
 
     def __init__(self, run: str, from_step: int, trackers: Trackers | None = None) -> None:
         self._path = storage.join(run, "metrics.jsonl")
         self._local = storage.local_path(self._path)
         self._trackers = trackers
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
+        self._unwritten = b""
+        self._is_full = False
         kept = [line for line in read_metrics(self._path) if line["step"] <= from_step]
         before = kept[-1].get("wall_seconds", 0.0) if kept else 0.0
         self._began = time.perf_counter() - before
@@ -48,7 +56,7 @@ class MetricsLog:
         self._sent_at, self._unsent = time.perf_counter(), 0
         if self._local is not None:
             self._lines = []
-            self._file = Path(self._local).open("a", encoding="utf-8")  # noqa: SIM115  # open for the run
+            self._file = Path(self._local).open("ab", buffering=0)  # noqa: SIM115  # open for the run
 
     def write(self, record: Mapping[str, float]) -> None:
         """Add one record; it has a `step` behind all before it. What is not finite becomes null."""
@@ -57,8 +65,8 @@ class MetricsLog:
         values["wall_seconds"] = round(time.perf_counter() - self._began, 3)
         line = json.dumps(values) + "\n"
         if self._file is not None:
-            self._file.write(line)
-            self._file.flush()
+            self._unwritten += line.encode()
+            self._append(self._file)
         else:
             self._lines.append(line)
             self._unsent += 1
@@ -68,7 +76,9 @@ class MetricsLog:
             self._trackers.log(values)
 
     def flush(self) -> None:
-        """Have all lines in the run folder; a store that is down is tried again later."""
+        """Have all lines in the run folder; what does not take them is tried again later."""
+        if self._file is not None and self._unwritten:
+            self._append(self._file)
         if self._unsent:
             self._sent_at = time.perf_counter()
             try:
@@ -84,6 +94,16 @@ class MetricsLog:
             self._file.close()
         if self._trackers is not None:
             self._trackers.close()
+
+    def _append(self, file: IO[bytes]) -> None:
+        try:
+            while self._unwritten:
+                self._unwritten = self._unwritten[file.write(self._unwritten) :]
+            self._is_full = False
+        except OSError as error:
+            if not self._is_full:
+                logger.warning("metrics not written, lines are kept in memory: %s", error)
+            self._is_full = True
 
 
 class NoMetrics:
@@ -152,12 +172,16 @@ class Clock:
 
 @dataclass
 class Console:
-    """How the run goes, for people: a bar that changes on a terminal, else a line per record."""
+    """How the run goes, for people: a bar that changes on a terminal, else lines.
+
+    The first record is a line, and so are those asked for and the first behind a silence.
+    """
 
     total_steps: int
     bar: Progress | None = None
     task: TaskID | None = None
     rates: str = ""
+    silent_since: float = -math.inf
 
     def show(self, step: int, loss: float) -> None:
         """Move the bar."""
@@ -166,11 +190,15 @@ class Console:
             self.bar.update(self.task, completed=step, description=text)
 
     def record(self, record: Mapping[str, float], *, line: bool) -> None:
-        """Show what was just recorded; `line` says whether to those without a terminal too."""
+        """Show what was just recorded; `line` asks for one where there is no terminal."""
         speed, wait = record["samples_per_second"], record["data_wait_share"]
         self.rates = f" · {speed:,.0f} samples/s · data wait {wait:.0%}"
-        if self.bar is None or not self.bar.disable or not line:
+        now = time.perf_counter()
+        if self.bar is None or not self.bar.disable:
             return
+        if not line and now - self.silent_since < SILENCE_SECONDS:
+            return
+        self.silent_since = now
         left = (self.total_steps - record["step"]) * record["samples_seen"] / record["step"]
         logger.info(
             "step=%d/%d loss=%.4f samples_per_second=%.1f data_wait_share=%.3f eta=%s",

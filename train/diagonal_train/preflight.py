@@ -1,9 +1,9 @@
 """Set-ups that would train without an error, and wrongly: refused at the start, or warned of.
 
     check ─► activation ─► negatives ─► tokens against the text encoder ─► samples   UserError
-          └► batch norm over ranks, clock of the checkpoints                         warnings
+          └► warm-up, batch norm over ranks, clock of the checkpoints                warnings
 
-Other places refuse the rest: configurations their own values (temperature, learning rate, warm-up),
+Other places refuse the rest: configurations their own values (temperature, learning rate),
 `lanes_of` ranks × workers that do not divide the lanes, `models` the sizes of a built-in model. Few
 shards are no trouble here: readers share lanes of windows, not shards.
 """
@@ -45,7 +45,11 @@ def check(
     check_negatives(config, samples=len(stream.index))
     check_tokens(config.model, model, stream.tokenizer)
     if world.is_main:
-        for warning in (*batch_norm_warnings(model, world), *clock_warnings(start, time.time())):
+        for warning in (
+            *schedule_warnings(config),
+            *batch_norm_warnings(model, world),
+            *clock_warnings(start, time.time()),
+        ):
             logger.warning(warning)
 
 
@@ -125,6 +129,17 @@ def _ends_where_read(clip: Any, encoder: Any, tokens_BT: Tensor) -> bool:
         eos = getattr(clip, "text_eos_id", getattr(encoder, "eos_id", None))
         return bool((tokens_BT == eos).any(-1).all())
     return True
+
+
+def schedule_warnings(config: TrainConfig) -> Iterator[str]:
+    """A recipe that is tried for fewer steps than its warm-up has is no mistake, but no result."""
+    warmup, steps = config.optimizer.warmup_steps, config.total_steps
+    if warmup > steps:
+        yield (
+            f"--optimizer.warmup-steps {warmup} are more than the {steps} steps of the run: the "
+            f"learning rate only rises, to {steps / warmup:.0%} of --optimizer.lr; for a result "
+            "shorten the warm-up or train longer"
+        )
 
 
 def batch_norm_warnings(model: DualEncoder, world: World) -> Iterator[str]:

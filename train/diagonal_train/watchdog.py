@@ -170,7 +170,8 @@ class Watch:
 
     def _publish(self, silent: float) -> None:
         content = json.dumps(self._record(silent)) + "\n"
-        with suppress(StorageError):
+        # A full disk must not end the watch.
+        with suppress(OSError, StorageError):
             storage.write_bytes(self._path(self._rank), content.encode())
 
     def _read(self, rank: int) -> Record | None:

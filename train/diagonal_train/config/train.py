@@ -104,6 +104,9 @@ class TrainConfig:
     worker_failures: int = 3
     """How often `--launcher ray` starts the ranks anew after one failed; loss of a node does not
     count."""
+    accept_changes: bool = False
+    """Go on although settings or data are not those that the run began with; what differs is
+    logged. What the saved state must fit, the model for instance, cannot change."""
     dry_run: bool = False
     """Print size, work, memory and time of the run and stop; no data or run folder is touched."""
 
