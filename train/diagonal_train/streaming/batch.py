@@ -31,7 +31,7 @@ class Batch:
     noise: Tensor
     """B×K float32 in [0, 1): decides each sample's augmentation."""
     teacher: Tensor | None = None
-    """B×2×E float16, if they were asked for: a teacher's embeddings of the image and the caption."""
+    """B×2×E float16, if asked for: a teacher's embeddings of the image and of the caption."""
     replaced: Counter[str] = field(default_factory=Counter)
     """Samples replaced in this batch, by the cause of each."""
     seconds: Counter[str] = field(default_factory=Counter)
