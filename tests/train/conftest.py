@@ -28,10 +28,12 @@ from PIL import Image, ImageDraw
 from diagonal_data.filters.keep_list import filter_folder, write_keep_list
 from diagonal_data.schema import ROW_SCHEMA, uid_for
 from diagonal_data.tar import Sample, TarWriter
+from diagonal_train.config.reinforce import ReinforceConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
 from diagonal_train.recipes import TRAIN
+from diagonal_train.reinforce import reinforce
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "black", "gold", "teal")
 SHAPES = ("circle", "square", "triangle", "cross", "ring")
@@ -259,3 +261,13 @@ def fill() -> Callable[[Path], Path]:
 def jpeg() -> bytes:
     """One picture of the kind the dataset holds."""
     return draw("red", "circle", 0)
+
+
+@pytest.fixture(scope="session")
+def reinforced(
+    dataset: Path, finished_run: TrainConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The dataset with the finished run's embeddings; not to be written to."""
+    folder = tmp_path_factory.mktemp("reinforced") / "d"
+    reinforce(ReinforceConfig(dataset=str(dataset), teacher=finished_run.run, output=str(folder)))
+    return folder

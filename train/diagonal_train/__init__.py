@@ -10,7 +10,8 @@ models               the dual encoder; the only importer of open_clip
   fit_model            what a run changes about a model: text_trim, patch_dropout, fp8, …
   locking, schedule    encoders that are not trained; smaller images and shorter texts at first
   layers               which layer of which encoder a parameter belongs to
-loss                 the contrastive loss over the global batch;  rank_rows  rows of all ranks
+loss                 the losses over the global batch;  tiled_loss, rank_rows  rows of all ranks
+distill              what is taken from a teacher;  reinforce  command: its embeddings to the data
 gradient_cache       gradients of a batch beyond memory, by micro_batches
 optimizer            groups by weight decay and layer, one update, the logit scale's clamp
   stable_adamw         AdamW whose step is shortened tensor by tensor

@@ -7,7 +7,7 @@ import torch
 from diagonal_infra.errors import UserError
 from diagonal_train import checkpoint
 from diagonal_train.config.model import ModelConfig
-from diagonal_train.models import DualEncoder, build_model, build_tokenizer
+from diagonal_train.models import DualEncoder, build_model, build_pretrained, build_tokenizer
 from diagonal_train.start import read_config, read_run_config
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
@@ -78,3 +78,13 @@ def load_model(
         step=found.step,
         averaged=use_average,
     )
+
+
+def load_pretrained(name: str, device: torch.device | str = "cpu") -> LoadedModel:
+    """A model of open_clip's with its weights, as `build_pretrained` names them.
+
+    Raises:
+        UserError: open_clip has no such model or weights.
+    """
+    model, tokenizer, config = build_pretrained(name)
+    return LoadedModel(model=model.to(device).eval(), tokenizer=tokenizer, config=config, step=0)

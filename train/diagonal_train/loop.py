@@ -24,6 +24,7 @@ from diagonal_train import checkpoint
 from diagonal_train.checkpointing.policy import CheckpointPolicy
 from diagonal_train.config.compare import config_digest
 from diagonal_train.config.train import TrainConfig
+from diagonal_train.distill import with_teacher_scale
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
 from diagonal_train.ema import start_average
 from diagonal_train.fit_model import fit_model
@@ -56,6 +57,7 @@ from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.device import on_device
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import lanes_of
+from diagonal_train.streaming.teacher import teacher_width
 from diagonal_train.trackers import check_trackers
 from diagonal_train.watchdog import PLACE, stage, watching
 
@@ -122,7 +124,7 @@ def _attempt(
     job = set_up(config, world)
     if job.start.step < config.total_steps:
         if world.is_main:
-            run_dir.write_config(config.run, config)
+            run_dir.write_config(config.run, job.config)
         return run_steps(job, began, requests)
     logger.info("nothing to do: run %s is finished at step %d", config.run, job.start.step)
     if agreed(lambda: storage.exists(summary_path(config.run)), world):
@@ -142,6 +144,8 @@ def set_up(config: TrainConfig, world: World) -> Job:
     agreed(lambda: check_run_folder(config.run), world)
     agreed(lambda: check_trackers(config.logging), world)
     index, plan = open_stream(config.stream_config)
+    width = agreed(lambda: teacher_width(index, config.stream_config), world)
+    config = agreed(lambda: with_teacher_scale(config), world)
     start = agreed(lambda: plan_start(config, index.digest), world)
     stream = LaneStream(
         index=index,
@@ -151,6 +155,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
         lanes=lanes_of(config.stream.lanes, part=world.rank, parts=world.world_size),
         first_batch=start.step,
         last_batch=config.total_steps,
+        teacher_width=width,
     )
     model, replica = _build(config, world, stream)
     state = TrainState(

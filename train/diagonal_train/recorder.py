@@ -98,6 +98,7 @@ class Recorder:
             "step": step,
             "samples_seen": step * self._job.config.global_batch_size,
             "loss": stats.loss,
+            **stats.parts,
             "lr": stats.lr,
             "grad_norm": stats.grad_norm,
             "duplicate_captions": stats.duplicate_captions,

@@ -6,6 +6,7 @@ from typing import Literal
 from diagonal_infra.errors import require
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
+from diagonal_train.config.distill import DistillConfig
 from diagonal_train.config.lock import LockConfig
 from diagonal_train.config.logging import LoggingConfig
 from diagonal_train.config.model import ModelConfig
@@ -62,6 +63,8 @@ class TrainConfig:
     """Trackers that records go to."""
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     """What is asked of the model while it trains."""
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    """A teacher whose embeddings are stored with the data."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
@@ -126,6 +129,10 @@ class TrainConfig:
         require(self.loss_tile >= 1, f"--loss-tile must be at least 1, got {self.loss_tile}")
         micro = self.micro_batch_size
         require(micro is None or micro >= 1, f"--micro-batch-size must be at least 1, got {micro}")
+        require(
+            not self.distill.weight or self.loss == "softmax",
+            "--distill.weight needs --loss softmax: a teacher's probabilities are those of softmax",
+        )
         share = self.patch_dropout
         require(0 <= share < 1, f"--patch-dropout is a share below 1, got {share}")
         least = self.workers if self.workers_min is None else self.workers_min
@@ -150,4 +157,5 @@ class TrainConfig:
             image_size=self.model.image_size,
             context_length=self.model.text.context_length,
             **vars(self.schedule),
+            teacher=self.distill.teacher if self.distill.weight else None,
         )
