@@ -16,7 +16,7 @@ from diagonal_train.config.distill import DistillConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distill import teacher_of, with_teacher_scale
 from diagonal_train.distributed import World
-from diagonal_train.load import load_model
+from diagonal_train.encoders.load import load_model
 from diagonal_train.loop import set_up, train
 from diagonal_train.loss import dense_distilled_loss
 from diagonal_train.step import train_step

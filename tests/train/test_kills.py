@@ -17,7 +17,7 @@ from diagonal_train import checkpoint, loop
 from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
-from diagonal_train.load import load_model
+from diagonal_train.encoders.load import load_model
 from diagonal_train.loop import train
 
 Build = Callable[..., TrainConfig]

@@ -20,7 +20,7 @@ from diagonal_train.__main__ import launch
 from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.train import Launcher, TrainConfig
 from diagonal_train.distributed import World
-from diagonal_train.load import load_model
+from diagonal_train.encoders.load import load_model
 from diagonal_train.loop import train
 from diagonal_train.streaming.batch import Batch
 

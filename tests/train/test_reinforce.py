@@ -21,8 +21,8 @@ from diagonal_infra.errors import UserError
 from diagonal_train.config.export import ExportConfig
 from diagonal_train.config.reinforce import ReinforceConfig
 from diagonal_train.config.train import TrainConfig
+from diagonal_train.encoders.load import load_model
 from diagonal_train.export import main as export
-from diagonal_train.load import load_model
 from diagonal_train.reinforce import reinforce
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.teacher import teacher_rows

@@ -13,10 +13,10 @@ from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import set_up, train
-from diagonal_train.stage_clock import STAGES
 from diagonal_train.step import Job, StepStats, train_step
 from diagonal_train.stream import read_batches
 from diagonal_train.streaming.batch import Batch
+from diagonal_train.watching.stage_clock import STAGES
 
 Build = Callable[..., TrainConfig]
 Read = Callable[[Path | str], list[dict[str, Any]]]

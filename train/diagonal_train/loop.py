@@ -26,18 +26,15 @@ from diagonal_train.config.compare import config_digest
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distill import with_teacher_scale
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
-from diagonal_train.ema import start_average
-from diagonal_train.fit_model import fit_model
-from diagonal_train.fp8 import check_fp8
-from diagonal_train.locking import lock
-from diagonal_train.metrics import cpu_seconds
-from diagonal_train.models import DualEncoder, build_model, build_tokenizer
-from diagonal_train.optimizer import build_optimizer
+from diagonal_train.encoders.fit_model import fit_model
+from diagonal_train.encoders.fp8 import check_fp8
+from diagonal_train.encoders.locking import lock
+from diagonal_train.encoders.models import DualEncoder, build_model, build_tokenizer
+from diagonal_train.encoders.schedule import follow_schedule
 from diagonal_train.parallel import keep_apart, wrap
-from diagonal_train.preflight import check
-from diagonal_train.rank_times import RankTimes
-from diagonal_train.recorder import recording
-from diagonal_train.recovery import (
+from diagonal_train.planning.preflight import check
+from diagonal_train.recovering.rank_times import RankTimes
+from diagonal_train.recovering.recovery import (
     Rollback,
     floating_buffers,
     go_back,
@@ -47,8 +44,8 @@ from diagonal_train.recovery import (
     restore_buffers,
     review,
 )
-from diagonal_train.schedule import follow_schedule
-from diagonal_train.signals import Requests, stop_on_signal
+from diagonal_train.recovering.signals import Requests, stop_on_signal
+from diagonal_train.recovering.watchdog import PLACE, stage, watching
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.state import TrainState
 from diagonal_train.step import Job, StepStats, train_step
@@ -58,8 +55,11 @@ from diagonal_train.streaming.device import on_device
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import lanes_of
 from diagonal_train.streaming.teacher import teacher_width
-from diagonal_train.trackers import check_trackers
-from diagonal_train.watchdog import PLACE, stage, watching
+from diagonal_train.updating.ema import start_average
+from diagonal_train.updating.optimizer import build_optimizer
+from diagonal_train.watching.metrics import cpu_seconds
+from diagonal_train.watching.recorder import recording
+from diagonal_train.watching.trackers import check_trackers
 
 GROUP_GRACE_SECONDS = 60.0
 logger = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from diagonal_infra import log, storage
 from diagonal_infra.cli import run_command
 from diagonal_infra.errors import CheckpointError, UserError
 from diagonal_train.config.reinforce import ReinforceConfig
-from diagonal_train.load import LoadedModel, load_model, load_pretrained
+from diagonal_train.encoders.load import LoadedModel, load_model, load_pretrained
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.reader import BadSampleError, image_and_members
 from diagonal_train.streaming.samples import captions_of

@@ -15,26 +15,28 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from diagonal_train import gradient_cache, loss_scale, out_of_memory
+from diagonal_train import gradient_cache
 from diagonal_train.checkpoint import Saver
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distill import teacher_of
 from diagonal_train.distributed import World, sum_over_ranks
-from diagonal_train.ema import ema_decay_at
 from diagonal_train.loss import contrastive_loss, distilled_loss
-from diagonal_train.lr_schedule import lr_at
 from diagonal_train.micro_batches import MicroBatches, micro_batches
-from diagonal_train.optimizer import set_lr, update
 from diagonal_train.parallel import clip_grad_norm
 from diagonal_train.rank_rows import RankRows
-from diagonal_train.spikes import must_skip
-from diagonal_train.stage_clock import StageClock
+from diagonal_train.recovering import out_of_memory
+from diagonal_train.recovering.spikes import must_skip
 from diagonal_train.start import Start
 from diagonal_train.state import TrainState
 from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import STEP_KEY, generator_for
 from diagonal_train.streaming.samples import CAUSES
+from diagonal_train.updating import loss_scale
+from diagonal_train.updating.ema import ema_decay_at
+from diagonal_train.updating.lr_schedule import lr_at
+from diagonal_train.updating.optimizer import set_lr, update
+from diagonal_train.watching.stage_clock import StageClock
 
 Features = tuple[Tensor, Tensor]
 """Image and text embeddings."""

@@ -18,7 +18,7 @@ from torch import nn
 
 from diagonal_train import checkpoint
 from diagonal_train.distributed import World
-from diagonal_train.models import DualEncoder
+from diagonal_train.encoders.models import DualEncoder
 from diagonal_train.state import TrainState
 
 EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from diagonal_infra.errors import UserError
 from diagonal_infra.run_dir import to_json
+from diagonal_train.encoders.load import LoadedModel
 from diagonal_train.exporting.open_clip import preprocessing
 from diagonal_train.exporting.tokenizer_files import write_for_graphs
-from diagonal_train.load import LoadedModel
 from diagonal_train.streaming.tokenize import ClipTokenizer
 
 OPSET = 18
