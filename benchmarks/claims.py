@@ -12,6 +12,7 @@ last one; `--only` adds to what is there.
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from claims import arms, contrastive, exam, plots, prediction, table
+from claims import arms, contrastive, exam, page, plots, prediction, table
 from comparison import chosen_rows
 from diagonal_data.config import ReshardConfig
 from diagonal_data.filters.keep_list import filter_folder, write_keep_list
@@ -33,11 +34,11 @@ from diagonal_train.recipes import TRAIN
 from machine import RESULTS, hardware, result_stem, today, versions
 from paired import T_95
 
-PLOTS = Path(__file__).parent.parent / "docs" / "results"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 def main() -> None:
-    """Train and judge what is not done, then write the page and the charts."""
+    """Train and judge what is not done, then write the table, the page and its charts."""
     options = parse()
     torch.set_num_threads(1)
     data = kept_samples(options)
@@ -52,8 +53,10 @@ def main() -> None:
     record = gather(options)
     write_whole(Path(f"{options.out}.json"), run_dir.to_json(record))
     write_whole(Path(f"{options.out}.md"), table.as_markdown(record).encode())
+    link = os.path.relpath(f"{options.out}.md", options.docs)
+    write_whole(options.docs / "results.md", page.as_page(record, link).encode())
     for name, chart in plots.charts(record).items():
-        write_whole(options.plots / f"{name}.svg", chart.encode())
+        write_whole(options.docs / "results" / f"{name}.svg", chart.encode())
 
 
 def parse() -> argparse.Namespace:
@@ -62,17 +65,17 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--demo", default="out/demo", help="folder of `make demo`")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each arm, at least 2")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each arm")
     parser.add_argument("--samples", type=int, default=51_200, help="samples seen by each run")
     only = partial(chosen_rows, list(arms.ARMS))
     parser.add_argument("--only", type=only, default=list(arms.ARMS), help="arms, by commas")
     parser.add_argument("--work", type=Path, default=Path("out/claims"), help="for the runs")
     default = str(RESULTS / result_stem("claims"))
     parser.add_argument("--out", default=default, help="result files without their suffix")
-    parser.add_argument("--plots", type=Path, default=PLOTS, help="folder for the charts")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder for results.md, its charts")
     options = parser.parse_args()
-    if not 2 <= options.seeds <= max(T_95):
-        parser.error(f"--seeds must be in 2–{max(T_95)}, got {options.seeds}")
+    if not 1 <= options.seeds <= max(T_95):
+        parser.error(f"--seeds must be in 1–{max(T_95)}, got {options.seeds}")
     return options
 
 

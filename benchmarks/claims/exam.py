@@ -21,10 +21,13 @@ from torch import Tensor
 
 from diagonal_eval.dataset import iterate_images, open_dataset, read_all_samples
 from diagonal_eval.demo_tasks import match_drawings, plan_tasks, read_labels
+from diagonal_infra.errors import UserError
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.transforms import preprocess_for_eval
 
 LISTS = 10
+CONCEPTS, DRAWINGS, KEPT = 1432, 2864, 6499
+"""Of the demo: seen concepts, drawings of these in held-out styles, samples to train on."""
 CHUNK = 256
 
 
@@ -65,7 +68,11 @@ class Exam:
 
 
 def read_exam(demo: str, image_size: int) -> Exam:
-    """The exam out of a folder of `make demo`."""
+    """The exam out of a folder of `make demo`.
+
+    Raises:
+        UserError: the demo is not the one that the pages speak of.
+    """
     labels, dataset = read_labels(f"{demo}/web/labels.parquet"), open_dataset(f"{demo}/dataset")
     drawings = match_drawings(labels, read_all_samples(dataset))
     tasks = [
@@ -74,6 +81,12 @@ def read_exam(demo: str, image_size: int) -> Exam:
         if task.held_out_style and task.concepts == "seen"
     ]
     chosen = np.concatenate([task.drawings_N for task in tasks])
+    found = len(tasks[0].class_names), len(chosen)
+    if found != (CONCEPTS, DRAWINGS):
+        raise UserError(
+            f"{demo!r} has {found[0]} seen concepts in {found[1]} drawings of held-out styles, and "
+            f"the pages of this benchmark speak of {CONCEPTS} in {DRAWINGS}; run 'make demo' anew"
+        )
     preprocess = preprocess_for_eval(image_size)
     images = iterate_images(dataset, [drawings[index].sample for index in chosen])
     return plan_exam(
