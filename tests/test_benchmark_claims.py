@@ -1,7 +1,10 @@
 """The models that the paper's claims are tried against, how all are judged, and the page."""
 
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from claims import arms, exam, page, plots, prediction, table
 from diagonal_train.streaming.tokenize import ClipTokenizer
 
+ROOT = Path(__file__).parent.parent
 CAPTIONS = ["an emoji of red apple", "green apple emoji", "a drawing of red red car", "dog"]
 TOKENIZER = ClipTokenizer(16)
 WIDTH = 6
@@ -256,3 +260,9 @@ def test_charts_are_files_of_their_own_and_the_same_for_the_same_record() -> Non
 
 def test_claims_name_arms() -> None:
     assert {name for claim in arms.CLAIMS.values() for name in claim} <= set(arms.ARMS)
+
+
+def test_the_command_explains_itself() -> None:
+    command = [sys.executable, "benchmarks/claims.py", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--samples" in done.stdout
