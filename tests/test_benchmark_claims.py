@@ -235,6 +235,10 @@ def test_the_page_says_what_speaks_against_a_claim(these: list[float], word: str
     assert page.verdict("half minus all", (those[::-1], those), -1).endswith("; open.")
 
 
+def test_one_seed_settles_nothing() -> None:
+    assert page.verdict("a minus b", ([0.9], [0.1]), 1) == "a minus b: +80.0 (one seed); open."
+
+
 def test_the_page_has_the_claims_whose_arms_were_run() -> None:
     text = page.as_page(record(**FOUND), "../benchmarks/results/x.md")
     assert "- vision transformer minus ResNet: +1.0 (+1.0 … +1.0); as claimed." in text

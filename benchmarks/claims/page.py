@@ -19,6 +19,7 @@ from claims.table import (
     efficiency_sentences,
     final,
     prompt_order,
+    seeds_text,
 )
 
 WIDTH = 100
@@ -36,7 +37,7 @@ make bench WHAT=claims
 
 **What all runs share.** {kept:,} captioned drawings in six styles, the demo's model (a ResNet of 33
 MFLOPs, a text encoder of one layer), its augmentation and its optimizer, {samples:,} samples seen
-({passes:.0f} passes; the demo itself takes four times as many), {seeds} seeds. One thing is changed
+({passes:.0f} passes; the demo itself takes four times as many), {seeds}. One thing is changed
 at a time. The recipe was chosen for the contrastive ResNet with batches of 128, and nothing was
 tuned for the arms that differ, which favours the former.
 
@@ -44,7 +45,7 @@ tuned for the arms that differ, which favours the former.
 drawings of known concepts is named by the model: which of 143 names fits best? The {concepts:,}
 concepts are dealt into ten such lists, because the model that predicts captions has to read every
 name for every drawing; chance is 0.7 %. Differences are means over seeds, in points of accuracy,
-with a 95 % interval of the paired differences; {seeds} seeds make it wide, and what it does not
+with a 95 % interval of the paired differences; so few seeds make it wide, and what it does not
 settle is called open. Data 60,000 times smaller than the paper's can refute nothing there: what is
 found the other way round is found at this size. [All figures]({results})."""
 
@@ -129,7 +130,7 @@ def as_page(record: Mapping[str, Any], results: str) -> str:
             drawings=DRAWINGS,
             kept=KEPT,
             concepts=CONCEPTS,
-            seeds=record["seeds"],
+            seeds=seeds_text(record["seeds"]),
             results=results,
         )
     ]

@@ -32,7 +32,7 @@ def as_markdown(record: Mapping[str, Any]) -> str:
     parts = [
         "# The CLIP paper's claims on the demo's drawings",
         f"{record['machine']}, {record['date']}, code revision {revisions}. "
-        f"{record['samples']:,} samples seen by each run, {record['seeds']} seeds, "
+        f"{record['samples']:,} samples seen by each run, {seeds_text(record['seeds'])}, "
         f"{record['cpu_seconds'] / 60:.0f} CPU minutes in all.",
         f"Accuracy in % on the held-out styles' seen concepts: mean over seeds (least – most). The "
         f"{CONCEPTS:,} concepts are dealt into {LISTS} lists and a drawing is judged among the 143 "
@@ -152,6 +152,11 @@ def prompt_order(prompts: Mapping[str, Any]) -> list[str]:
     return ["bare", *single, "ensemble"]
 
 
+def seeds_text(count: int) -> str:
+    """`3 seeds`."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
 def spread(values: Sequence[float]) -> str:
     """`23.1 (22.0 – 24.3)`, in %."""
     low, high = 100 * min(values), 100 * max(values)
@@ -161,6 +166,8 @@ def spread(values: Sequence[float]) -> str:
 def difference(these: Sequence[float], those: Sequence[float]) -> str:
     """`+1.2 (-0.3 … +2.7)`, in points, paired by seed."""
     found = difference_interval(these, those)
+    if math.isinf(found["low"]):
+        return f"{found['mean']:+.1f} (one seed)"
     return f"{found['mean']:+.1f} ({found['low']:+.1f} … {found['high']:+.1f})"
 
 
