@@ -211,10 +211,10 @@ FOUND = {
 
 def test_the_page_says_how_many_samples_fewer() -> None:
     text = table.as_markdown(record(**FOUND))
-    words = next(line for line in text.splitlines() if line.startswith("contrastive minus words"))
+    words = next(line for line in text.splitlines() if line.startswith("contrastive minus word"))
     # Paired differences 0.2, 0.25 and 0.3: half an interval is 4.303 × 5 / √3 points.
     assert "at the end: +25.0 (+12.6 … +37.4)" in words
-    assert "contrastive needs 200 samples for what words have at 400: 2.0× fewer" in words
+    assert "contrastive needs 200 samples for what word prediction has at 400: 2.0× fewer" in words
     assert "| vision transformer | 51.0 (41.0 – 61.0) |" in text
     assert "+1.0 (+1.0 … +1.0)" in text
     assert "## Data size" not in text, "its arms have not been run"
@@ -222,7 +222,7 @@ def test_the_page_says_how_many_samples_fewer() -> None:
 
 def test_samples_are_told_also_where_contrastive_is_behind() -> None:
     text = table.as_markdown(record(**{**FOUND, "words": [0.8, 1.0, 1.2]}))
-    assert "words needs 200 samples for what contrastive have at 400: 2.0× fewer" in text
+    assert "word prediction needs 200 samples for what contrastive has at 400: 2.0× fewer" in text
 
 
 @pytest.mark.parametrize(

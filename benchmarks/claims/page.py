@@ -107,7 +107,9 @@ EFFICIENCY = Section(
     "transformer of one layer and width 128 that predicts the caption. Names are scored by cosine "
     "with the prompt ensemble, by the mean log-probability of their words, and by their "
     "likelihood. The two that predict favour frequent words, so they may also take a name's mean "
-    "score over all drawings off (`centred`), and their better measure is compared.",
+    "score over all drawings off (`centred`), and their better measure is compared. How many "
+    "samples fewer is a cautious figure: it sets a run on its way, with a high learning rate, against one "
+    "at its end.",
     expected={},
 )
 PROMPTS = Section(

@@ -21,7 +21,7 @@ CURVES = (
     ("captions", "top1" + CENTRED, "caption, centred"),
 )
 """Lines of the efficiency claim: arm, measure, name."""
-NAMES = {BASE: "contrastive", "words": "words", "captions": "captions"}
+NAMES = {BASE: "contrastive", "words": "word prediction", "captions": "caption prediction"}
 PAIRS = ((BASE, "words"), (BASE, "captions"), ("words", "captions"))
 PROMPT_NAMES = {"bare": "bare name", "ensemble": "ensemble of four"}
 
@@ -114,7 +114,7 @@ def _reached(
     if needed is None:
         return "Their curves do not meet."
     return (
-        f"{name} needs {needed:,.0f} samples for what {other_name} have at {end:,}: "
+        f"{name} needs {needed:,.0f} samples for what {other_name} has at {end:,}: "
         f"{end / needed:.1f}× fewer."
     )
 
