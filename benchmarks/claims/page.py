@@ -108,8 +108,8 @@ EFFICIENCY = Section(
     "with the prompt ensemble, by the mean log-probability of their words, and by their "
     "likelihood. The two that predict favour frequent words, so they may also take a name's mean "
     "score over all drawings off (`centred`), and their better measure is compared. How many "
-    "samples fewer is a cautious figure: it sets a run on its way, with a high learning rate, against one "
-    "at its end.",
+    "samples fewer is a cautious figure: it sets a run on its way, with a high learning rate, "
+    "against one at its end.",
     expected={},
 )
 PROMPTS = Section(
