@@ -18,9 +18,9 @@ from diagonal_infra import run_dir
 from diagonal_train import checkpoint
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
-from diagonal_train.load import LoadedModel, load_model
+from diagonal_train.encoders.load import LoadedModel, load_model
 from diagonal_train.loop import never, run_steps, set_up, train
-from diagonal_train.signals import Requests
+from diagonal_train.recovering.signals import Requests
 
 PROMPTS = {"ensemble": DEMO_TEMPLATES, "bare": BARE_LABEL} | {
     template: (template,) for template in DEMO_TEMPLATES if template not in BARE_LABEL

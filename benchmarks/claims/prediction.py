@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from claims.exam import Exam, judge
 from diagonal_train.augment import prepare_images
 from diagonal_train.config.train import TrainConfig
-from diagonal_train.lr_schedule import lr_at
-from diagonal_train.models import VOCABULARY_SIZE, build_model, build_tokenizer
-from diagonal_train.optimizer import build_optimizer, set_lr
+from diagonal_train.encoders.models import VOCABULARY_SIZE, build_model, build_tokenizer
 from diagonal_train.stream import dataloader
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
+from diagonal_train.updating.lr_schedule import lr_at
+from diagonal_train.updating.optimizer import build_optimizer, set_lr
 
 WIDTH, HEADS, LAYERS = 128, 2, 1
 """Of the decoder; the contrastive arm's text encoder has width 64, one head and one layer."""
