@@ -15,14 +15,12 @@ loaded with any number of ranks and workers that divides `config.lanes`. streami
 
 import hashlib
 import importlib
-import signal
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, Literal, cast
 
-import torch
 from torch.utils.data import DataLoader
 
 from diagonal_infra.errors import DiagonalError, UserError
@@ -34,6 +32,7 @@ from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.order import OrderPlan, lanes_of, plan_order
 from diagonal_train.streaming.teacher import teacher_width
 from diagonal_train.streaming.tokenize import ClipTokenizer
+from diagonal_train.streaming.worker import start_worker
 
 __all__ = [
     "Batch",
@@ -230,7 +229,7 @@ def read_batches(stream: LaneStream, num_workers: int) -> Generator[Batch, None,
             batch_size=None,
             num_workers=num_workers,
             prefetch_factor=stream.config.prefetch,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             timeout=stream.config.deadline_seconds + GRACE_SECONDS,
         )
         # Iterable data sets are drawn from the workers in turn: a batch is `num_workers` parts.
@@ -283,14 +282,6 @@ def _stream(config: StreamConfig, part: int, parts: int, samples_seen: int) -> L
         last_batch=None,
         teacher_width=teacher_width(index, config),
     )
-
-
-def _start_worker(worker: int) -> None:
-    """Leave signals to the training process, which ends its workers after it has saved."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ samples.py                               a sample, or another in its place
 crop_boxes.py transforms.py              which part of an image; from bytes to pixels
 tokenize.py                              captions to token ids
 schedule.py                              sizes that change in the course of a stream
+worker.py                                how a decoding process starts
 lanes.py batch.py                        one worker's parts of the batches; what is delivered
 device.py normalise.py                   on the way to the device; floats
 measure.py                               the command: how fast a stream comes
