@@ -203,8 +203,7 @@ def run_steps(job: Job, began: float, requests: Requests) -> TrainResult | Rollb
     config, world = job.config, job.world
     step, loss, rollback = job.start.step, math.nan, None
     policy, times, logged = CheckpointPolicy(config.checkpoint, world), RankTimes(world), step
-    # Closing ends the decoding processes, also after an error: left to the interpreter's exit they
-    # would be waited for and never end, since they leave SIGTERM to this process.
+    # Closing ends the decoding processes at once, also after an error.
     with (
         watching(config.run, world.rank, world.world_size, config.recovery),
         stop_on_signal(requests.stop),
