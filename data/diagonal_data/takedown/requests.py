@@ -16,7 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from diagonal_data.manifest import ShardInfo, finished_shards, info_from, read_manifest
+from diagonal_data.manifest import (
+    ShardInfo,
+    finished_shards,
+    info_from,
+    read_manifest,
+    shards_folder,
+)
 from diagonal_data.rows import read_shard_rows
 from diagonal_data.takedown import ledger
 from diagonal_data.takedown.config import TakedownConfig
@@ -109,9 +115,11 @@ def not_compacted(dataset: str, tombstones: pa.Table) -> Iterator[tuple[str, pa.
 
 
 def all_shards(dataset: str) -> dict[str, ShardInfo]:
-    """Finished shards by name, in order: those of the manifest, and those of a build meanwhile."""
+    """Finished shards by name, in order: those of a build meanwhile too; not what was removed."""
     listed = map(info_from, read_manifest(dataset)["shards"])
-    found = {info.name: info for info in listed} | finished_shards(dataset)
+    tables = set(storage.list_files(shards_folder(dataset), ".parquet"))
+    found = {info.name: info for info in listed if f"{info.name}.parquet" in tables}
+    found |= finished_shards(dataset)
     return {name: found[name] for name in sorted(found)}
 
 
