@@ -191,7 +191,7 @@ class HashingFile:
         self.digest = hashlib.sha256()
         self.size = 0
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: bytes | memoryview) -> int:
         """Write, hash and count."""
         self.digest.update(content)
         self.size += len(content)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -121,7 +122,7 @@ def test_the_tar_is_read_by_tar_and_by_webdataset(dataset: str) -> None:
     assert names.count("__taken_down__") == 1
     assert len(names) == 1 + 3 * 5
     with Path(path).open("rb") as file:
-        files = [file["fname"] for file in tar_file_iterator(file) if "fname" in file]
+        files = [file["fname"] for file in tar_file_iterator(cast(Any, file)) if "fname" in file]
     keys = list(dict.fromkeys(name.partition(".")[0] for name in files))
     assert keys == [key_of(index) for index in (0, 3, 4, 5, 6)]
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from tests.train.streaming.ranged_server import RangedServer
 
-from diagonal_data.config import ReshardConfig
-from diagonal_data.reshard import reshard
+from diagonal_data.reshard.building import reshard
+from diagonal_data.reshard.config import ReshardConfig
 from diagonal_infra.errors import StorageError
 from diagonal_train.stream import StreamConfig, batches, open_stream, read_batches
 from diagonal_train.streaming.batch import Batch
@@ -49,6 +49,7 @@ def test_a_filtered_stream_is_that_of_the_resharded_dataset(
             filter="most",
             output=smaller,
             samples_per_shard=samples_per_shard,
+            local=True,
         )
     )
     assert uids_of(config(data=smaller)) == uids_of(config(filter="most"))
