@@ -127,25 +127,44 @@ def test_a_run_that_was_broken_off_is_finished_to_the_same_bytes(
     assert tars(whole) == tars(broken)
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "d", shards=20, size=40)
-    config = config_for(dataset, tmp_path / "whole", filter=None, seed=5, samples_per_shard=2)
-    reshard(config)
-    output = tmp_path / "killed"
-    command = [sys.executable, "-m", "diagonal_data.reshard", "--dataset", dataset, "--local"]
-    command += ["--filter", "None", "--output", str(output), "--samples-per-shard", "2"]
-    codes, life = [], 0.6
+KILLED = """
+import os, signal, sys
+from diagonal_infra import storage
+from diagonal_data.reshard.building import reshard
+from diagonal_data.reshard.config import ReshardConfig
+left = int(sys.argv[3])
+def counted(inner):
+    def step(path, *rest):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inner(path, *rest)
+    return step
+storage.write_whole, storage.delete = counted(storage.write_whole), counted(storage.delete)
+settings = {"filter": "few", "samples_per_shard": 2, "local": True, "seed": 5}
+reshard(ReshardConfig(dataset=sys.argv[1], output=sys.argv[2], **settings))
+"""
+"""Is killed before the n-th file is written or removed."""
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(dataset: str, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    reshard(config_for(dataset, whole, seed=5, samples_per_shard=2))
+    codes, step = [], 3
     while not codes or codes[-1] != 0:
-        process = subprocess.Popen([*command, "--seed", "5"], stdout=-3, stderr=-3)
-        try:
-            codes.append(process.wait(life))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            codes.append(process.wait())
-        life += 0.3
-    assert set(codes) <= {0, -signal.SIGKILL}
-    assert tars(output) == tars(tmp_path / "whole")
-    assert not list(output.rglob("*partial*"))
+        command = [sys.executable, "-c", KILLED, dataset, str(killed), str(step)]
+        codes.append(subprocess.run(command, check=False).returncode)
+        assert all(content == tars(whole)[name] for name, content in finished(killed).items())
+        step += 2
+    assert len(codes) > 4
+    assert set(codes) == {0, -signal.SIGKILL}
+    assert tars(killed) == tars(whole)
+    assert not list(killed.glob("units/*"))
+
+
+def finished(folder: Path) -> dict[str, bytes]:
+    return {n: content for n, content in tars(folder).items() if n.endswith(".tar")}
 
 
 @pytest.mark.parametrize("change", [{"samples_per_shard": 4}, {"seed": 1}, {"filter": None}])
