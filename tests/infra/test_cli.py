@@ -1,3 +1,4 @@
+import errno
 from dataclasses import dataclass
 
 import pytest
@@ -36,6 +37,19 @@ def test_flags_change_the_recipe() -> None:
     assert parse("one", "--count", "5") == Config(count=5)
 
 
+def test_a_default_recipe_is_meant_where_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def parsed(*args: str) -> Config:
+        return parse_recipe(RECIPES, description="Counts.", args=list(args), default="few")
+
+    assert parsed("--local") == Config(count=3, local=True)
+    assert parsed("one", "--local") == Config(local=True)
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    assert "Just a few." in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        parsed()
+
+
 @pytest.mark.parametrize("args", [["many"], ["few", "--counts", "3"], ["few", "--count", "x"], []])
 def test_what_cannot_be_parsed_ends_with_code_2(args: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
@@ -64,7 +78,12 @@ def test_a_value_that_the_configuration_refuses_is_the_users_mistake(
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(UserError("no such thing"), 2), (DiagonalError("trouble"), 1), (KeyboardInterrupt(), 130)],
+    [
+        (UserError("no such thing"), 2),
+        (DiagonalError("trouble"), 1),
+        (OSError(errno.ENOSPC, "No space left on device", "x/y"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_trouble_is_one_line_and_an_exit_code(
     error: BaseException,
@@ -83,10 +102,11 @@ def test_trouble_is_one_line_and_an_exit_code(
     assert len(lines) == 1
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [KeyError("a bug"), OSError(errno.EIO, "a broken disk")])
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def main(_: Config) -> None:
-        raise KeyError("a bug")
+        raise error
 
     monkeypatch.setattr("sys.argv", ["prog", "one"])
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)):
         run_command(main, RECIPES, description=None)

@@ -6,4 +6,5 @@ building    the whole: plan, copy in parallel, manifest
 plan        which sample goes where, and what its copies are called
 ranges      bytes of samples out of many tars, local or remote
 copying     one new shard: tar, row table, stats
+samples     the same sample by sample, for who changes them on the way
 """

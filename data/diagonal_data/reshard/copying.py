@@ -7,22 +7,22 @@ changed in the second and later copies, which are called KEY_1, KEY_2 … Each f
 a kill loses the shard in hand at most, and doing it again gives the same bytes.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import IO, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from diagonal_data.build_shard import HashingFile
-from diagonal_data.manifest import STATS_SUFFIX, ShardInfo, shards_folder
+from diagonal_data.manifest import ShardInfo, shards_folder
 from diagonal_data.parquet import read_parquet
 from diagonal_data.reshard.config import ReshardConfig
 from diagonal_data.reshard.ranges import Batch, RangeReader
+from diagonal_data.reshard.samples import finish_shard, tar_path
 from diagonal_data.schema import ROW_SCHEMA
 from diagonal_data.tar import BLOCK, Sample, TarWriter, parse_sample, sample_bytes
 from diagonal_data.units import Unit
-from diagonal_infra import run_dir, storage
+from diagonal_infra import storage
 from diagonal_infra.errors import StorageError
 from diagonal_infra.shared import Shared
 
@@ -47,10 +47,9 @@ class DamagedError(StorageError):
 def copy_shard(unit: Unit, handle: Shared, config: ReshardConfig) -> Copied:
     """Write one new shard; `handle` is not used."""
     rows = read_parquet(unit.path)
-    base = storage.join(shards_folder(config.output), unit.shard)
     keys = new_keys(rows)
     try:
-        with storage.write_whole(f"{base}.tar") as file:
+        with storage.write_whole(tar_path(config.output, unit.shard)) as file:
             hashing = HashingFile(file)
             is_damaged = _copy_samples(config, rows, keys, hashing)
             damaged = _places(rows, is_damaged)
@@ -62,17 +61,7 @@ def copy_shard(unit: Unit, handle: Shared, config: ReshardConfig) -> Copied:
     lengths = rows["tar_bytes"].to_numpy()
     place = rows.schema.get_field_index("tar_offset")
     rows = rows.set_column(place, rows.field(place), pa.array(np.cumsum(lengths) - lengths))
-    with storage.write_whole(f"{base}.parquet") as file:
-        pq.write_table(rows, file)
-    info = ShardInfo(
-        name=unit.shard,
-        candidates=rows.num_rows,
-        samples=rows.num_rows,
-        bytes=hashing.size,
-        sha256=hashing.digest.hexdigest(),
-    )
-    stats = {"successes": info.samples, **asdict(info)}
-    storage.write_bytes(f"{base}{STATS_SUFFIX}", run_dir.to_json(stats))
+    info = finish_shard(config.output, unit.shard, rows, hashing)
     return Copied(info=info, damaged=damaged)
 
 
