@@ -156,8 +156,10 @@ def run_one(given: argparse.Namespace) -> None:
         copy_like_datacomp(given.data, output)
     else:
         seed = 7 if given.one == SHUFFLED else None
-        places = {"dataset": str(given.data), "output": str(output), "filter": "kept"}
-        reshard(ReshardConfig(**places, seed=seed, local=True))
+        config = ReshardConfig(
+            dataset=str(given.data), filter="kept", output=str(output), seed=seed, local=True
+        )
+        reshard(config)
     found = {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.perf_counter() - wall}
     found["max_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB
     sys.stdout.write(json.dumps(found))

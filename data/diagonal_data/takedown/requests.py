@@ -39,6 +39,8 @@ from diagonal_data.tombstones import (
 )
 from diagonal_infra import storage
 
+UNKNOWN = {"candidates": 0, "samples": 0, "bytes": 0, "sha256": ""}
+"""Of a shard, where another program wrote the manifest."""
 ROW_COLUMNS = (*TAKEDOWN_COLUMNS, "caption", "status", "tar_bytes")
 
 
@@ -116,7 +118,7 @@ def not_compacted(dataset: str, tombstones: pa.Table) -> Iterator[tuple[str, pa.
 
 def all_shards(dataset: str) -> dict[str, ShardInfo]:
     """Finished shards by name, in order: those of a build meanwhile too; not what was removed."""
-    listed = map(info_from, read_manifest(dataset)["shards"])
+    listed = [info_from(UNKNOWN | shard) for shard in read_manifest(dataset)["shards"]]
     tables = set(storage.list_files(shards_folder(dataset), ".parquet"))
     found = {info.name: info for info in listed if f"{info.name}.parquet" in tables}
     found |= finished_shards(dataset)

@@ -209,6 +209,7 @@ def _counted(info: ShardInfo, rows: pa.Table, sha256: str) -> ShardInfo:
     reasons = Counter(reason for reason in rows["reason"].to_pylist() if reason is not None)
     return replace(
         info,
+        candidates=rows.num_rows,
         samples=rows.num_rows - reasons.total(),
         reasons=dict(sorted(reasons.items())),
         sha256=sha256,

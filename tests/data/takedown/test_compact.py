@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any, cast
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -243,6 +244,21 @@ def test_a_damaged_shard_is_named_and_the_others_are_done(
     path.write_bytes(content)
     assert compact(CompactConfig(dataset=dataset)) == 1
     assert key_of(1) not in stored_images(dataset)
+
+
+def test_object_stores_are_compacted_to_the_same_files(dataset: str) -> None:
+    store = fsspec.filesystem("memory")
+    try:
+        store.put(dataset, "/takedown", recursive=True)
+        take_down_and_compact("memory://takedown")
+        take_down_and_compact(dataset)
+        for path in Path(dataset, "shards").iterdir():
+            if path.suffix != ".parquet":
+                assert storage.read_bytes(f"memory://takedown/shards/{path.name}") == (
+                    path.read_bytes()
+                )
+    finally:
+        store.store.clear()
 
 
 def test_while_a_build_runs_it_is_refused(dataset: str) -> None:
