@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock format check test test-all bench clean \
-	candidates shards retry report scores filters reshard train eval explore launch demo
+	candidates shards retry report scores filters reshard takedown train eval explore launch demo
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ filters: .venv/ready ## Row tables + recipe -> keep list, funnel, report
 
 reshard: .venv/ready ## Dataset + keep list -> smaller dataset, byte copies
 	$(RUN) diagonal_data.reshard $(RECIPE) $(ARGS)
+
+takedown: .venv/ready ## ARGS='--dataset D --host H' takes samples down; RECIPE=compact, list or status
+	$(RUN) diagonal_data.takedown $(if $(filter demo,$(RECIPE)),add,$(RECIPE)) $(ARGS)
 
 train: .venv/ready ## Dataset -> run folder
 	$(RUN) diagonal_train $(RECIPE) $(or $(ARGS),$(DEMO_FILTER))
@@ -89,7 +92,7 @@ test: .venv/ready ## The test suite, on two cores, in minutes
 test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, loss, train, accuracy or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, reshard, loss, train, accuracy or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

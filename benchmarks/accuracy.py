@@ -100,7 +100,7 @@ def kept_samples(options: argparse.Namespace) -> Path:
     kept.parent.mkdir(parents=True, exist_ok=True)
     run_logged(
         options.work,
-        ["-m", "diagonal_data.reshard", "keep-list", "--dataset", f"{options.demo}/dataset"],
+        ["-m", "diagonal_data.reshard", "--local", "--dataset", f"{options.demo}/dataset"],
         ["--filter", "demo", "--output", str(kept)],
     )
     return kept

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from tests.test_recipes import COMMANDS
 
+from diagonal_data.reshard.config import DEFAULT
 from diagonal_data.schema import ROW_SCHEMA, TRANSIENT, Reason
+from diagonal_data.takedown.config import TAKEDOWN
 from diagonal_infra.cli import parse_recipe
 from diagonal_infra.launch import MODULES
 from diagonal_train.streaming.samples import CAUSES
@@ -18,7 +20,10 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BY_MODULE = {module: name for name, module in MODULES.items()} | {
     "diagonal_eval.explore": "explore",
     "diagonal_data.report": "report",
+    "diagonal_data.takedown": "takedown",
 }
+DEFAULTS = {"reshard": DEFAULT, "takedown": "add"}
+"""The recipes of commands that need none to be named."""
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -44,7 +49,9 @@ def test_every_documented_module_call_parses(line: str) -> None:
     words = shlex.split(line)
     module, *args = words[words.index("-m") + 1 :]
     if module in BY_MODULE:
-        parse_recipe(COMMANDS[BY_MODULE[module]], description="", args=args)
+        name = BY_MODULE[module]
+        recipes = TAKEDOWN if name == "takedown" else COMMANDS[name]
+        parse_recipe(recipes, description="", args=args, default=DEFAULTS.get(name))
     else:
         path = module.replace(".", "/")
         assert list(ROOT.glob(f"*/{path}.py")), f"no module {module}"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from diagonal_data import recipes as data_recipes
+from diagonal_data.reshard.config import RESHARD
 from diagonal_eval import recipes as eval_recipes
 from diagonal_infra.cli import parse_recipe
 from diagonal_train import recipes as train_recipes
@@ -17,7 +18,7 @@ COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
     "shards": data_recipes.SHARDS,
     "report": data_recipes.REPORT,
     "filters": data_recipes.FILTERS,
-    "reshard": data_recipes.RESHARD,
+    "reshard": RESHARD,
     "train": train_recipes.TRAIN,
     "eval": eval_recipes.EVAL,
     "scores": eval_recipes.SCORES,

@@ -28,6 +28,8 @@ shards       command: candidates → dataset folder
 report       command: dataset → what became of its candidates, by reason and host
 filters      command: row tables + recipe → keep list, funnel, report
 score_sets   columns computed of a dataset, beside its shards
-reshard      command: dataset + keep list → smaller dataset, byte copies
+reshard      command: dataset + keep list → smaller dataset, byte copies, shuffled on request
+tombstones   what was taken down, and which rows that is
+takedown     command: name what goes; rewrite the touched shards without it
 demo         real drawings served as a small web on loopback
 """

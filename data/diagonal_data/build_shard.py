@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import IO, Any, Self, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,11 +28,14 @@ from diagonal_data.outcome import XMP_OPT_OUT, Engine, Outcome
 from diagonal_data.run_ledger import Attempt
 from diagonal_data.schema import DECODE_REASONS, ROW_SCHEMA, Candidate, Reason, candidates_from
 from diagonal_data.tar import Extent, Sample, TarWriter
+from diagonal_data.tombstones import TAKEDOWN_COLUMNS, blank_row, named_rows, read_tombstones
 from diagonal_data.units import Unit, read_unit, retried_reasons
 from diagonal_infra import run_dir, storage
 from diagonal_infra.shared import Shared
 
 KEY_DIGITS = 4
+TAKEN_DOWN = Outcome(reason=Reason.TAKEN_DOWN)
+"""Nothing is told of its candidate; see tombstones.py."""
 
 
 def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
@@ -41,11 +45,14 @@ def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
         SupersededError: another attempt at the unit has begun, and what it writes counts.
     """
     started, attempt = time.time(), Attempt(ledger, unit.shard)
-    candidates = candidates_from(read_unit(unit))
-    engine = cast(Engine, importlib.import_module(f"diagonal_data.engine_{config.engine}"))
+    table = read_unit(unit)
+    candidates = candidates_from(table)
     base = storage.join(shards_folder(config.dataset), unit.shard)
     with Spool(len(candidates)) as spool:
-        engine.fetch_and_decode(candidates, config, ledger, spool.add)
+        is_gone = named_rows(read_tombstones(config.dataset), table)
+        _fetch_and_decode(candidates, is_gone, config, ledger, spool)
+        # Again, for what was taken down since, and for what only a picture tells.
+        spool.take_down(named_rows(read_tombstones(config.dataset), _known(candidates, spool)))
         attempt.require_turn()
         with storage.write_whole(f"{base}.tar") as file:
             rows, digest, size = write_samples(file, unit.shard, candidates, spool, config)
@@ -68,6 +75,40 @@ def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
     attempt.require_turn()
     storage.write_bytes(f"{base}{STATS_SUFFIX}", run_dir.to_json(_stats(info, started)))
     return info
+
+
+def _fetch_and_decode(
+    candidates: Sequence[Candidate],
+    is_gone: np.ndarray,
+    config: ShardsConfig,
+    ledger: Shared,
+    spool: "Spool",
+) -> None:
+    """Fill the spool; what was taken down is not asked for."""
+    asked = [int(index) for index in np.flatnonzero(~is_gone)]
+    for index in np.flatnonzero(is_gone):
+        spool.add(int(index), TAKEN_DOWN)
+    if asked:
+        engine = cast(Engine, importlib.import_module(f"diagonal_data.engine_{config.engine}"))
+        left = [candidates[index] for index in asked]
+        engine.fetch_and_decode(
+            left, config, ledger, lambda place, outcome: spool.add(asked[place], outcome)
+        )
+
+
+def _known(candidates: Sequence[Candidate], spool: "Spool") -> pa.Table:
+    """What tombstones compare of each candidate, now that it is fetched."""
+    outcomes = [spool.outcome(index) for index in range(len(candidates))]
+    columns = {
+        "uid": [candidate.uid for candidate in candidates],
+        "url": [candidate.url for candidate in candidates],
+        "page_url": [candidate.page_url for candidate in candidates],
+        "final_url": [outcome.final_url for outcome in outcomes],
+        "sha256": [outcome.sha256 for outcome in outcomes],
+        "phash": [outcome.image and outcome.image.phash for outcome in outcomes],
+    }
+    fields = [ROW_SCHEMA.field(name) for name in TAKEDOWN_COLUMNS]
+    return pa.table([columns[name] for name in TAKEDOWN_COLUMNS], schema=pa.schema(fields))
 
 
 class Spool:
@@ -98,10 +139,20 @@ class Spool:
             outcome = replace(outcome, image=replace(image, content=b""))
         self._outcomes[index] = outcome
 
+    def take_down(self, is_gone: np.ndarray) -> None:
+        """Forget the pictures of these indexes."""
+        for index in np.flatnonzero(is_gone):
+            self._outcomes[int(index)] = TAKEN_DOWN
+
+    def outcome(self, index: int) -> Outcome:
+        """The outcome without its image's content."""
+        outcome = self._outcomes[index]
+        assert outcome is not None, index
+        return outcome
+
     def get(self, index: int) -> Outcome:
         """The outcome as it was added."""
-        outcome, extent = self._outcomes[index], self._extents[index]
-        assert outcome is not None, index
+        outcome, extent = self.outcome(index), self._extents[index]
         if outcome.image is None or extent is None:
             return outcome
         self._file.seek(extent.offset)
@@ -140,7 +191,7 @@ class HashingFile:
         self.digest = hashlib.sha256()
         self.size = 0
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: bytes | memoryview) -> int:
         """Write, hash and count."""
         self.digest.update(content)
         self.size += len(content)
@@ -173,6 +224,8 @@ def _sample(key: str, candidate: Candidate, outcome: Outcome, extension: str) ->
 
 
 def _row(key: str, candidate: Candidate, outcome: Outcome, extent: Extent | None) -> dict[str, Any]:
+    if outcome is TAKEN_DOWN:
+        return blank_row(candidate.uid, key)
     facts = vars(outcome).copy()
     image = facts.pop("image")
     row = vars(candidate) | facts | {"key": key, "status": "success" if image else "failed"}

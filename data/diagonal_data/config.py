@@ -190,23 +190,6 @@ class FiltersConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReshardConfig:
-    """A dataset and a keep list in, a smaller dataset out."""
-
-    dataset: str
-    """Dataset folder to read."""
-    filter: str
-    """Name of the keep list under DATASET/filters."""
-    output: str
-    """Dataset folder to write."""
-    samples_per_shard: int = 10_000
-    """Samples in one new shard."""
-
-    def __post_init__(self) -> None:
-        require(self.samples_per_shard >= 1, "--samples-per-shard must be at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
 class ReportConfig:
     """A dataset in, tables out."""
 

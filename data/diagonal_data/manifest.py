@@ -40,6 +40,8 @@ class ShardInfo:
     retried: dict[str, int] = field(default_factory=dict)
     opt_outs: dict[str, int] = field(default_factory=dict)
     """Rows that ended as opted_out, by host."""
+    built_sha256: str = ""
+    """Of the tar as it was built, if a takedown has changed it since; empty if none has."""
 
     @property
     def funnel(self) -> Funnel:
@@ -140,7 +142,7 @@ def finished_shards(dataset: str) -> dict[str, ShardInfo]:
     folder = shards_folder(dataset)
     names = storage.list_files(folder, STATS_SUFFIX)
     stats = (json.loads(storage.read_bytes(storage.join(folder, name))) for name in names)
-    return {info.name: info for info in map(_info_from, stats)}
+    return {info.name: info for info in map(info_from, stats)}
 
 
 def read_manifest(dataset: str) -> dict[str, Any]:
@@ -179,7 +181,7 @@ def passes_of(shards: Iterable[ShardInfo]) -> dict[str, int]:
     return {info.name: info.retry_pass for info in shards}
 
 
-def _info_from(stats: Mapping[str, Any]) -> ShardInfo:
+def info_from(stats: Mapping[str, Any]) -> ShardInfo:
     """Other keys are passed over; those that older datasets lack have defaults."""
     return ShardInfo(**{k: stats[k] for k in ShardInfo.__dataclass_fields__ if k in stats})
 

@@ -4,7 +4,6 @@ python -m diagonal_data.candidates urls --input 'list-{000..003}.parquet' --outp
 python -m diagonal_data.shards web --candidates out/c --dataset out/d
 python -m diagonal_data.report funnel --dataset out/d
 python -m diagonal_data.filters basic --dataset out/d --name basic
-python -m diagonal_data.reshard keep-list --dataset out/d --filter basic --output out/e
 """
 
 from diagonal_data.config import (
@@ -16,7 +15,6 @@ from diagonal_data.config import (
     HoldOut,
     ImageShape,
     ReportConfig,
-    ReshardConfig,
     ShardsConfig,
 )
 from diagonal_data.demo.web import DEFAULT_PORT, hosts_at
@@ -113,23 +111,7 @@ def demo_filter() -> FiltersConfig:
     )
 
 
-def keep_list() -> ReshardConfig:
-    """The samples of a keep list, copied byte for byte into a smaller dataset."""
-    return ReshardConfig(dataset="out/dataset", filter="basic", output="out/resharded")
-
-
-def demo_reshard() -> ReshardConfig:
-    """The demo's kept samples as a dataset of their own."""
-    return ReshardConfig(
-        dataset="out/demo/dataset",
-        filter="demo",
-        output="out/demo/resharded",
-        samples_per_shard=1_000,
-    )
-
-
 CANDIDATES = {"urls": urls, "crawl": crawl, "demo": demo_candidates}
 SHARDS = {"web": web, "datacomp": datacomp, "demo": demo_shards}
 REPORT = {"funnel": funnel, "demo": demo_report}
 FILTERS = {"basic": basic, "duplicates-only": duplicates_only, "demo": demo_filter}
-RESHARD = {"keep-list": keep_list, "demo": demo_reshard}

@@ -8,12 +8,11 @@ import pyarrow as pa
 
 from diagonal_data.manifest import shard_passes, shards_folder
 from diagonal_data.parquet import read_parquet
+from diagonal_data.schema import ROW_SCHEMA
 from diagonal_data.tar import Sample, parse_sample
+from diagonal_data.tombstones import named_rows, read_tombstones
 from diagonal_data.uid_set import packed_uids
 from diagonal_infra import storage
-
-TAKEDOWN_COLUMNS = ("uid", "url", "sha256")
-"""What `taken_down` reads of a row table."""
 
 
 def read_rows(dataset: str, columns: Sequence[str]) -> pa.Table:
@@ -36,22 +35,22 @@ def stream_rows(
 
     A candidate that was retried has a row in several shards: only the one of the last pass is read.
     """
-    superseded = _Superseded(dataset, passes)
+    superseded = Superseded(dataset, passes)
     for name, retry_pass in passes.items():
         if superseded.is_empty:
-            yield name, _read_table(dataset, name, columns)
+            yield name, read_shard_rows(dataset, name, columns)
             continue
-        table = _read_table(dataset, name, list(dict.fromkeys([*columns, "uid"])))
+        table = read_shard_rows(dataset, name, list(dict.fromkeys([*columns, "uid"])))
         is_old = superseded.mask(packed_uids(table["uid"]), retry_pass)
         yield name, table.filter(pa.array(~is_old)).select(list(columns))
 
 
-class _Superseded:
+class Superseded:
     """Which rows a later retry pass has fetched again; holds the uids of retry shards only."""
 
     def __init__(self, dataset: str, passes: Mapping[str, int]) -> None:
         retries = sorted((name for name in passes if passes[name]), key=lambda n: -passes[n])
-        uids = [packed_uids(_read_table(dataset, name, ["uid"])["uid"]) for name in retries]
+        uids = [packed_uids(read_shard_rows(dataset, name, ["uid"])["uid"]) for name in retries]
         self.is_empty = not uids
         if uids:
             ranks = np.repeat([passes[name] for name in retries], [len(part) for part in uids])
@@ -65,28 +64,22 @@ class _Superseded:
         return (self._uids[places] == uids) & (self._passes[places] > retry_pass)
 
 
-def _read_table(dataset: str, shard: str, columns: Sequence[str]) -> pa.Table:
-    return read_parquet(storage.join(shards_folder(dataset), f"{shard}.parquet"), columns)
+def read_shard_rows(dataset: str, shard: str, columns: Sequence[str]) -> pa.Table:
+    """The rows of one shard's table as it is; columns that an older table lacks are null."""
+    table = read_parquet(storage.join(shards_folder(dataset), f"{shard}.parquet"), columns)
+    for name in columns:
+        if name not in table.column_names and name in ROW_SCHEMA.names:
+            nulls = pa.nulls(table.num_rows, ROW_SCHEMA.field(name).type)
+            table = table.append_column(name, nulls)
+    return table.select(list(columns))
 
 
 def taken_down(dataset: str, rows: pa.Table) -> np.ndarray:
-    """Mask of rows that the dataset's tombstones name by uid, url, host or sha256.
+    """Mask of rows that the dataset's tombstones name; see tombstones.py.
 
-    tombstones.parquet has any of these columns; a null names nothing. `rows` must have the columns
-    of `TAKEDOWN_COLUMNS`.
+    `rows` must have `uid` and `url`, and should have all of `TAKEDOWN_COLUMNS`.
     """
-    mask = np.zeros(rows.num_rows, dtype=bool)
-    path = storage.join(dataset, "tombstones.parquet")
-    if not storage.exists(path):
-        return mask
-    tombstones = read_parquet(path)
-    for name in TAKEDOWN_COLUMNS:
-        if name in tombstones.column_names:
-            mask |= is_listed(rows[name], tombstones[name].drop_null())
-    if "host" in tombstones.column_names:
-        hosts = pa.chunked_array([[host_of(url) for url in rows["url"].to_pylist()]], pa.string())
-        mask |= is_listed(hosts, tombstones["host"].drop_null())
-    return mask
+    return named_rows(read_tombstones(dataset), rows)
 
 
 def host_of(url: str) -> str:

@@ -87,6 +87,7 @@ class Reason(StrEnum):
     BLOCKED_URL = "blocked_url"
     BLOCKED_HOST = "blocked_host"
     BLOCKED_IMAGE = "blocked_image"
+    TAKEN_DOWN = "taken_down"
     ADDRESS_REFUSED = "address_refused"
     CONTACT_MISSING = "contact_missing"
     ROBOTS_DISALLOWED = "robots_disallowed"

@@ -63,7 +63,7 @@ class TarWriter:
         content = sample_bytes(sample)
         return self.add_bytes(content)
 
-    def add_bytes(self, content: bytes) -> Extent:
+    def add_bytes(self, content: bytes | memoryview) -> Extent:
         """Append a range read from another tar, byte for byte."""
         assert len(content) % BLOCK == 0, len(content)
         self._file.write(content)

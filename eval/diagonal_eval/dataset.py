@@ -22,7 +22,11 @@ from diagonal_infra import storage
 from diagonal_infra.errors import StorageError
 from diagonal_train.streaming.reader import BadSampleError, image_and_members
 
-SAMPLE_COLUMNS = ("uid", "url", "caption", "status", "sha256", "tar_offset", "tar_bytes")
+SAMPLE_COLUMNS = (
+    *("uid", "url", "caption", "status", "sha256", "tar_offset", "tar_bytes"),
+    *("page_url", "final_url", "phash"),
+)
+"""Of a sample; the last three are asked for by tombstones."""
 SUCCESS = "success"
 KEPT = "kept"
 """Stands in a funnel beside the drop reasons."""
@@ -43,7 +47,11 @@ class StoredSample:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The finished shards of a dataset folder; `digest` names their content."""
+    """The finished shards of a dataset folder; `digest` names their content.
+
+    `sha256s` are of the tars as they were built: they are what scores name as their source, and
+    what a takedown leaves of a shard is scored already.
+    """
 
     root: str
     shards: tuple[str, ...]
@@ -76,7 +84,8 @@ def open_dataset(root: str) -> Dataset:
         UserError: there is no dataset, or none of its shards is finished.
     """
     names = shard_names(root)
-    sha256_of = {shard["name"]: shard["sha256"] for shard in read_manifest(root)["shards"]}
+    shards = read_manifest(root)["shards"]
+    sha256_of = {s["name"]: s.get("built_sha256") or s["sha256"] for s in shards}
     return Dataset(
         root=root,
         shards=tuple(names),

@@ -30,7 +30,11 @@ def also(*flags: str) -> Any:
 
 
 def parse_recipe(
-    recipes: Mapping[str, Callable[[], Config]], *, description: str, args: list[str] | None = None
+    recipes: Mapping[str, Callable[[], Config]],
+    *,
+    description: str,
+    args: list[str] | None = None,
+    default: str | None = None,
 ) -> Config:
     """The named recipe with the command line's flags applied.
 
@@ -38,16 +42,20 @@ def parse_recipe(
         recipes: name to recipe function; the names become the subcommands.
         description: shown by `--help`; usually the module's docstring.
         args: the command line without the program; `sys.argv[1:]` when None.
+        default: the recipe of a command line that begins with a flag; None: one must be named.
 
     Raises:
         SystemExit: with code 2 for an unknown recipe or flag or a value that its configuration
             refuses, with 0 for `--help`.
     """
+    args = sys.argv[1:] if args is None else args
+    if default is not None and args and args[0].startswith("--") and args[0] != "--help":
+        args = [default, *args]
     choices = {}
     for name, recipe in recipes.items():
-        default = recipe()
+        config = recipe()
         summary = (recipe.__doc__ or "").strip().partition("\n")[0]
-        choices[name] = (summary, default)
+        choices[name] = (summary, config)
     return tyro.extras.overridable_config_cli(
         choices, prog=_program(), description=description, args=args
     )
@@ -58,6 +66,7 @@ def run_command(
     recipes: Mapping[str, Callable[[], Config]] | type[Config],
     *,
     description: str | None,
+    default: str | None = None,
 ) -> None:
     """Parse, run, and leave with the right exit code: 0 done, 1 trouble, 2 the user's mistake.
 
@@ -65,13 +74,14 @@ def run_command(
         main: what to run.
         recipes: name to recipe function; or the configuration's type, for a command without.
         description: shown by `--help`; usually the module's docstring.
+        default: the recipe of a command line that begins with a flag; None: one must be named.
     """
     log.configure()
     try:
         if isinstance(recipes, type):
             config = tyro.cli(recipes, prog=_program(), description=description)
         else:
-            config = parse_recipe(recipes, description=description or "")
+            config = parse_recipe(recipes, description=description or "", default=default)
         main(config)
     except UserError as error:
         _leave(str(error), USER_ERROR_EXIT_CODE)

@@ -32,7 +32,7 @@ MODULES = {
     "train": "diagonal_train",
     "eval": "diagonal_eval",
 }
-RAY_FLAGS = {"shards": (), "train": ("--launcher", "ray")}
+RAY_FLAGS = {"shards": (), "reshard": (), "train": ("--launcher", "ray")}
 """Stages that use Ray, and the flags that make them."""
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class LaunchConfig:
     """Recipe of that stage."""
     on: Literal["local", "torchrun", "ray"] = "local"
     """local: one process; torchrun: `processes` ranks on this machine (train); ray: the cluster at
-    --address, or one of its own on this machine (shards and train)."""
+    --address, or one of its own on this machine (shards, reshard and train)."""
     processes: Annotated[int, also("--workers")] = 1
     """Ranks of torchrun or Ray Train; shards built at a time on Ray."""
     workers_min: int | None = None
@@ -63,7 +63,9 @@ class LaunchConfig:
         if self.on == "torchrun" and self.target != "train":
             raise ValueError(f"--on torchrun starts ranks of train only, not of {self.target}")
         if self.on == "ray" and self.target not in RAY_FLAGS:
-            raise ValueError(f"{self.target} has no Ray part; --on ray is for shards and train")
+            raise ValueError(
+                f"{self.target} has no Ray part; --on ray is for shards, reshard and train"
+            )
         if self.workers_min is not None and (self.on, self.target) != ("ray", "train"):
             raise ValueError("--workers-min is for train --on ray")
 

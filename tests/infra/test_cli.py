@@ -37,6 +37,19 @@ def test_flags_change_the_recipe() -> None:
     assert parse("one", "--count", "5") == Config(count=5)
 
 
+def test_a_default_recipe_is_meant_where_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def parsed(*args: str) -> Config:
+        return parse_recipe(RECIPES, description="Counts.", args=list(args), default="few")
+
+    assert parsed("--local") == Config(count=3, local=True)
+    assert parsed("one", "--local") == Config(local=True)
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    assert "Just a few." in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        parsed()
+
+
 @pytest.mark.parametrize("args", [["many"], ["few", "--counts", "3"], ["few", "--count", "x"], []])
 def test_what_cannot_be_parsed_ends_with_code_2(args: list[str]) -> None:
     with pytest.raises(SystemExit) as left:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import torch
 
 from diagonal_data.manifest import Manifest, open_manifest, read_manifest, shards_folder
-from diagonal_data.reshard import read_contents, write_copies
+from diagonal_data.reshard.samples import read_contents, write_copies
 from diagonal_data.rows import read_rows, taken_down
 from diagonal_data.schema import ROW_SCHEMA
 from diagonal_data.tar import Sample, sample_bytes

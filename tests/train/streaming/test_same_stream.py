@@ -1,18 +1,20 @@
 """One stream however its samples are stored: resharded, behind a bad network, as tars alone."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.train.streaming.ranged_server import RangedServer
 
-from diagonal_data.config import ReshardConfig
-from diagonal_data.reshard import reshard
+from diagonal_data.reshard.building import reshard
+from diagonal_data.reshard.config import ReshardConfig
 from diagonal_infra.errors import StorageError
 from diagonal_train.stream import StreamConfig, batches, open_stream, read_batches
 from diagonal_train.streaming.batch import Batch
@@ -49,9 +51,43 @@ def test_a_filtered_stream_is_that_of_the_resharded_dataset(
             filter="most",
             output=smaller,
             samples_per_shard=samples_per_shard,
+            local=True,
         )
     )
     assert uids_of(config(data=smaller)) == uids_of(config(filter="most"))
+
+
+def test_a_shuffled_copy_has_the_samples_of_the_filtered_stream(
+    config: Config, own_dataset: Path, tmp_path: Path
+) -> None:
+    path = own_dataset / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"settings": {}}))
+    copies = []
+    for name, seed in (("plain", None), ("shuffled", 7)):
+        output = str(tmp_path / name)
+        shape = ReshardConfig(
+            dataset=str(own_dataset),
+            filter="most",
+            output=output,
+            samples_per_shard=10,
+            seed=seed,
+            local=True,
+        )
+        reshard(shape)
+        copies.append(content_by_uid(config(data=output)))
+    assert copies[0] == copies[1] == content_by_uid(config(filter="most"))
+    assert len(copies[0]) == 96
+
+
+def content_by_uid(config: StreamConfig) -> dict[str, str]:
+    """Of every sample of the index: uid and bytes, which are those of its tar."""
+    index, _ = open_stream(config)
+    found = {}
+    for place, uid in enumerate(index.uids(np.arange(len(index)))):
+        shard = Path(index.shards[int(index.shard[place])].path).read_bytes()
+        begin, length = int(index.offset[place]), int(index.length[place])
+        found[uid] = hashlib.sha256(shard[begin : begin + length]).hexdigest()
+    return found
 
 
 def test_tars_give_the_stream_of_their_dataset_folder(config: Config, own_dataset: Path) -> None:

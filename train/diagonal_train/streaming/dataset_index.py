@@ -22,7 +22,8 @@ from diagonal_data.filters.keep_list import (
     times_listed,
 )
 from diagonal_data.manifest import manifest_path, read_manifest, shards_folder
-from diagonal_data.rows import TAKEDOWN_COLUMNS, read_rows, taken_down
+from diagonal_data.rows import read_rows, taken_down
+from diagonal_data.tombstones import TAKEDOWN_COLUMNS
 from diagonal_data.uid_set import HEX_DIGITS, UID_BYTES, MalformedUidError, packed_uids
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
