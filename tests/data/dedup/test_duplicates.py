@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diagonal_data.filters.duplicates import near_copies
+from diagonal_data.dedup.duplicates import near_copies
 from diagonal_data.phash import hamming
 
 
