@@ -70,8 +70,10 @@ def corpus(folder: Path, svgs: Path | None) -> pa.Table:
 def fetch(folder: Path) -> list[Path]:
     """The packages' folders; those that are there already are not asked for."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {f"iconify-json-{name}-{version}": f"@iconify-json/{name}@{version}"
-              for name, version in (styles() | OTHER_SETS).items()}
+    wanted = {
+        f"iconify-json-{name}-{version}": f"@iconify-json/{name}@{version}"
+        for name, version in (styles() | OTHER_SETS).items()
+    }
     missing = [name for name in wanted if not (folder / name).is_dir()]
     if missing:
         command = ["npm", "pack", "--json", *(wanted[name] for name in missing)]

@@ -26,9 +26,7 @@ def near_clusters(hashes: np.ndarray, comparable: np.ndarray, max_hamming: int) 
     if len(rows):
         words = as_words(hashes[rows])
         # Equal hashes are compared once, however many rows have them.
-        different, first, copy_of = np.unique(
-            words, axis=0, return_index=True, return_inverse=True
-        )
+        different, first, copy_of = np.unique(words, axis=0, return_index=True, return_inverse=True)
         clusters.join(rows, rows[first[copy_of.reshape(-1)]])
         if max_hamming:
             for left, right, _ in NearHashes(different, max_hamming).pairs():
