@@ -113,7 +113,13 @@ def _hashes(body: bytes) -> list[dict]:
     """One row per shape whose hashes are not those of a former shape."""
     rows: list[dict] = []
     for shape, mode in SHAPES.items():
-        config = DecodeConfig(resize_mode=mode, max_aspect=0, min_side=1, animation="first_frame")
+        config = DecodeConfig(
+            resize_mode=mode,
+            only_if_bigger=False,
+            min_side=1,
+            max_aspect=0,
+            animation="first_frame",
+        )
         stored = decode_image(body, SIDE, config)
         if isinstance(stored, Refusal):
             return []

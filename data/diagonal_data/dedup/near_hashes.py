@@ -131,7 +131,7 @@ class _BandTable:
 
 def as_words(hashes: Words) -> Words:
     """N hashes of one word become N×1."""
-    return hashes.reshape(len(hashes), -1)
+    return hashes[:, None] if hashes.ndim == 1 else hashes
 
 
 def plan_bands(num_bits: int, max_hamming: int, left: int, right: int) -> list[Band]:
