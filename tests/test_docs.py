@@ -18,6 +18,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BY_MODULE = {module: name for name, module in MODULES.items()} | {
     "diagonal_eval.explore": "explore",
     "diagonal_data.report": "report",
+    "diagonal_data.dedup": "dedup",
+    "diagonal_data.decontaminate": "decontaminate",
 }
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 

@@ -106,8 +106,10 @@ def test_the_nearest_of_several_sets_is_named(dataset: str, images: Path, tmp_pa
 
 
 def embeddings_at(path: Path, model: str | None) -> str:
-    said = {} if model is None else {"model": np.array(model)}
-    np.savez(path, image=np.eye(4)[:2], key=np.array(["one", "two"]), **said)
+    arrays = {"image": np.eye(4)[:2], "key": np.array(["one", "two"])}
+    if model is not None:
+        arrays["model"] = np.array(model)
+    np.savez(path, allow_pickle=False, **arrays)
     return str(path)
 
 

@@ -12,11 +12,12 @@ embedding, has -1; the latter's cluster is null. Blind spot: rows of two cluster
 Shape suffixes: N rows, K clusters, D embedding width.
 """
 
+import importlib
 import io
 import logging
 import zipfile
+from types import ModuleType
 
-import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from diagonal_data.dedup.stored_rows import (
 from diagonal_data.manifest import shard_names
 from diagonal_data.score_sets import ScoreSet
 from diagonal_infra import log, storage
+from diagonal_infra.errors import UserError
 
 ROWS_PER_CLUSTER = 1_000
 MAX_ROWS_PER_CENTROID = 256
@@ -100,7 +102,7 @@ def spherical_k_means(
     rng = np.random.default_rng(seed)
     most = number * MAX_ROWS_PER_CENTROID
     chosen = rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
-    kmeans = faiss.Kmeans(
+    kmeans = _faiss().Kmeans(
         image_ND.shape[1],
         number,
         niter=1,
@@ -123,8 +125,8 @@ def assign(
     image_ND: np.ndarray, centroids_KD: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The nearest centroid of each row, and its similarity."""
-    index = faiss.IndexFlatIP(centroids_KD.shape[1])
-    index.add(centroids_KD)  # pyright: ignore[reportCallIssue]  # faiss replaces it at import
+    index = _faiss().IndexFlatIP(centroids_KD.shape[1])
+    index.add(centroids_KD)
     clusters = np.empty(len(image_ND), np.int32)
     nearness = np.empty(len(image_ND), np.float32)
     step = 1 << 14
@@ -132,7 +134,7 @@ def assign(
         starts = range(0, len(image_ND), step)
         for start in bar.track(starts, description="assigning clusters"):
             part = image_ND[start : start + step].astype(np.float32)
-            similar, nearest = index.search(part, 1)  # pyright: ignore[reportCallIssue]  # likewise
+            similar, nearest = index.search(part, 1)
             clusters[start : start + step] = nearest[:, 0]
             nearness[start : start + step] = similar[:, 0]
     return clusters, nearness
@@ -163,3 +165,14 @@ def _max_before(rows_ND: NDArray[np.float32]) -> NDArray[np.float32]:
         own = np.where(is_before, part @ part.T, NOTHING_BEFORE)
         np.maximum(here, own.max(axis=1), out=here)
     return np.clip(found, -1, 1)
+
+
+def _faiss() -> ModuleType:
+    """Imported when it is used: everything else works without the `dedup` extra."""
+    try:
+        return importlib.import_module("faiss")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "k-means is done by faiss, which is not installed; "
+            "run 'make setup' or install it with 'pip install faiss-cpu'"
+        ) from error

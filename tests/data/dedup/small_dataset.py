@@ -87,7 +87,7 @@ def write_embeddings(
     path = Path(dataset) / "embeddings" / name / f"{shard}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {key: np.array(value) for key, value in more.items()}
-    np.savez(path, image=image_ND, uid=np.array(uids, dtype="U32"), **arrays)
+    np.savez(path, allow_pickle=False, image=image_ND, uid=np.array(uids, dtype="U32"), **arrays)
 
 
 def column(dataset: str, kind: str, name: str, wanted: str) -> list[Any]:

@@ -103,20 +103,26 @@ def test_what_was_taken_down_stands_for_no_other_row(dataset: str) -> None:
     assert copies_of(dataset, "exact") == ([0, 1, 2, 3, 4, 5, 6], [False] * 7)
 
 
-def test_a_second_run_writes_only_what_is_missing(dataset: str) -> None:
-    for config, write in (
-        (ExactConfig(dataset=dataset), write_exact),
-        (PerceptualConfig(dataset=dataset, hash="pdq"), write_perceptual),
-    ):
-        write(config)
-        folder = Path(dataset) / "scores" / "dedup" / config.name
-        first, second = (folder / f"{shard:08d}.parquet" for shard in range(2))
-        before, kept = second.read_bytes(), first.stat().st_mtime_ns
-        assert write(config) is None
-        second.unlink()
-        assert write(config) is not None
-        assert second.read_bytes() == before
-        assert first.stat().st_mtime_ns == kept
+@pytest.mark.parametrize(
+    "config",
+    [ExactConfig(dataset=""), PerceptualConfig(dataset="", hash="pdq")],
+    ids=["exact", "perceptual"],
+)
+def test_a_second_run_writes_only_what_is_missing(
+    dataset: str, config: ExactConfig | PerceptualConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = dataclasses.replace(config, dataset=dataset)
+    main(config)
+    folder = Path(dataset) / "scores" / "dedup" / config.name
+    first, second = (folder / f"{shard:08d}.parquet" for shard in range(2))
+    before, kept = second.read_bytes(), first.stat().st_mtime_ns
+    main(config)
+    assert "nothing to do" in capsys.readouterr().out
+    second.unlink()
+    main(config)
+    assert "nothing to do" not in capsys.readouterr().out
+    assert second.read_bytes() == before
+    assert first.stat().st_mtime_ns == kept
 
 
 def test_another_flag_or_another_shard_is_computed_anew(dataset: str, tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def dataset(tmp_path: Path) -> str:
     return path
 
 
-def config_for(dataset: str, **flags: int) -> SemanticConfig:
-    return SemanticConfig(dataset=dataset, embeddings="m", **{"clusters": 2, **flags})
+def config_for(dataset: str, clusters: int = 2) -> SemanticConfig:
+    return SemanticConfig(dataset=dataset, embeddings="m", clusters=clusters)
 
 
 def similarities(dataset: str) -> list[float]:

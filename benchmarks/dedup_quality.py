@@ -1,0 +1,132 @@
+"""How many planted copies perceptual hashes find among distinct drawings, and what else they find.
+
+Of `distinct` drawings, `planted` get a copy of every kind. A copy is looked up among all drawings:
+its own original within the distance is a hit, any other drawing a false pair. Then all drawings and
+copies are clustered, as the command does it: of the rows it would drop, those that are no planted
+copy are false. A picture that cannot be compared (flat, or of low quality) counts as not found.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from dedup_corpus import CHANGES, pixels_of, stored_again
+from diagonal_data.dedup.clusters import copies
+from diagonal_data.dedup.duplicates import near_clusters
+from diagonal_data.dedup.near_hashes import NearHashes
+from diagonal_data.dedup.pdq import MIN_QUALITY, as_words, pdq
+from diagonal_data.phash import is_flat, phash
+
+DISTANCES = {"phash": (0, 1, 2, 3, 4, 6, 8), "pdq": (4, 8, 12, 16, 20, 24, 31)}
+FREE = ("resize", "jpeg q30", "watermark")
+"""Kinds that leave the geometry as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hashed:
+    """Hashes of pictures, N×W words, and which of them may be compared."""
+
+    words: np.ndarray
+    comparable: np.ndarray
+
+
+def both_hashes(content: bytes) -> tuple[int, bytes, int]:
+    """Of a stored picture: phash, PDQ and its quality."""
+    pixels = pixels_of(content)
+    found = pdq(pixels)
+    return phash(pixels), found.hash, found.quality
+
+
+def changed_hashes(kind: str, numbered: tuple[int, bytes]) -> tuple[int, bytes, int]:
+    """`both_hashes` of a planted copy."""
+    number, content = numbered
+    rng = np.random.default_rng([number, *kind.encode()])
+    return both_hashes(stored_again(CHANGES[kind](pixels_of(content), rng)))
+
+
+def hashed(found: Sequence[tuple[int, bytes, int]]) -> dict[str, Hashed]:
+    """By name of the hash."""
+    short = np.array([one[0] for one in found], np.uint64)
+    quality = np.array([one[2] for one in found])
+    return {
+        "phash": Hashed(words=short[:, None], comparable=~is_flat(short)),
+        "pdq": Hashed(words=as_words([one[1] for one in found]), comparable=quality >= MIN_QUALITY),
+    }
+
+
+def measure(contents: list[bytes], planted: int) -> dict[str, Any]:
+    """Hits, false pairs and dropped rows of both hashes at several distances."""
+    chosen = list(enumerate(contents[:planted]))
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        originals = hashed(list(pool.map(both_hashes, contents, chunksize=64)))
+        changed = {
+            kind: hashed(list(pool.map(partial(changed_hashes, kind), chosen, chunksize=64)))
+            for kind in CHANGES
+        }
+    return {
+        name: {
+            "comparable": float(originals[name].comparable.mean()),
+            "kinds": {
+                kind: looked_up(originals[name], changed[kind][name], DISTANCES[name])
+                for kind in CHANGES
+            },
+            "clustered": clustered(
+                originals[name], [changed[kind][name] for kind in FREE], DISTANCES[name]
+            ),
+        }
+        for name in DISTANCES
+    }
+
+
+def looked_up(originals: Hashed, changed: Hashed, distances: Sequence[int]) -> dict[str, Any]:
+    """Hits and false pairs by distance; copy i is of original i."""
+    ours, theirs = np.flatnonzero(changed.comparable), np.flatnonzero(originals.comparable)
+    near = NearHashes(originals.words[theirs], max(distances))
+    pairs: dict[tuple[int, int], int] = {}
+    for left, right, bits in near.pairs_with(changed.words[ours]):
+        rows = zip(ours[left].tolist(), theirs[right].tolist(), strict=True)
+        pairs.update(zip(rows, bits.tolist(), strict=True))
+    table = np.array([(i, j, bits) for (i, j), bits in pairs.items()]).reshape(-1, 3)
+    is_own = table[:, 0] == table[:, 1]
+    result = {}
+    for distance in distances:
+        close = table[:, 2] <= distance
+        hits, wrong = int((close & is_own).sum()), int((close & ~is_own).sum())
+        result[str(distance)] = {
+            "planted": len(changed.words),
+            "hits": hits,
+            "false_pairs": wrong,
+            "recall": hits / len(changed.words),
+            "precision": hits / max(hits + wrong, 1),
+        }
+    return result
+
+
+def clustered(
+    originals: Hashed, copied: Sequence[Hashed], distances: Sequence[int]
+) -> dict[str, Any]:
+    """What the command drops of all rows together, by distance."""
+    everything = [originals, *copied]
+    words = np.concatenate([one.words for one in everything])
+    comparable = np.concatenate([one.comparable for one in everything])
+    number = len(originals.words)
+    result = {}
+    for distance in distances:
+        clusters = near_clusters(words, comparable, distance)
+        # Originals come first, so a copy in its original's cluster is what is dropped.
+        dropped = copies(clusters, np.zeros(len(words)))
+        wrong = int(dropped[:number].sum())
+        right = int(dropped[number:].sum())
+        alone = near_clusters(originals.words, originals.comparable, distance)
+        result[str(distance)] = {
+            "dropped_copies": right,
+            "dropped_originals": wrong,
+            "precision": right / max(right + wrong, 1),
+            "false_share_of_distinct": float(copies(alone, np.zeros(number)).mean()),
+        }
+    return result
