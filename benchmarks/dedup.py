@@ -43,7 +43,7 @@ def main() -> None:
     }
     sys.stderr.write(f"{record['speed']}\n")
     if not given.speed_only:
-        drawings = dedup_corpus.corpus(given.work, given.svgs)
+        drawings = dedup_corpus.corpus(given.work, given.svgs, given.processes)
         contents = drawings["content"].to_pylist()
         rng = np.random.default_rng(0)
         rows = dedup_corpus.distinct(contents, given.distinct, rng)
@@ -56,7 +56,7 @@ def main() -> None:
         }
         sys.stderr.write(f"{record['drawings']}\n")
         chosen = [contents[row] for row in rows]
-        record["quality"] = dedup_quality.measure(chosen, given.planted)
+        record["quality"] = dedup_quality.measure(chosen, given.planted, given.processes)
     given.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
     given.out.with_suffix(".md").write_text(as_markdown(record))
 
@@ -71,6 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--planted", type=int, default=2_000, help="copies of each kind")
     parser.add_argument("--svgs", type=Path, help="folder with more drawings")
     parser.add_argument("--work", type=Path, default=Path("out/dedup"), help="for the drawings")
+    parser.add_argument("--processes", type=int, default=2, help="that draw and hash")
     parser.add_argument("--speed-only", action="store_true", help="no drawings")
     stem = RESULTS / result_stem("dedup")
     parser.add_argument("--out", type=Path, default=stem, help="result files, without suffix")

@@ -43,6 +43,8 @@ OTHER_SETS = {
 VARIANTS = re.compile(r"flag|skin-tone|(^|-)(dark|light|medium)(-|$)|tone[1-5]")
 """Names of emoji that are the same drawing elsewhere, or the same one in another colour."""
 SIDE = 256
+PART = 2_000
+"""Drawings in a file of the kept ones."""
 MAX_SVG_BYTES = 300_000
 """A few clip arts take resvg a minute."""
 THUMBNAIL = 24
@@ -52,19 +54,25 @@ STORED = DecodeConfig()
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
-def corpus(folder: Path, svgs: Path | None) -> pa.Table:
-    """All drawings as stored pictures: name, content, phash; drawn once and kept in `folder`."""
-    kept = folder / "drawings.parquet"
-    if not kept.is_file():
-        packages = fetch(folder / "packages")
-        drawings = [drawing for package in packages for drawing in icons(package)]
-        drawings += clip_arts(svgs) if svgs else []
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-            found = [row for row in pool.map(drawn, drawings, chunksize=64) if row]
-        partial = kept.with_suffix(".partial")
-        pq.write_table(pa.Table.from_pylist(found), partial)
-        partial.replace(kept)
-    return pq.read_table(kept)
+def corpus(folder: Path, svgs: Path | None, processes: int) -> pa.Table:
+    """All drawings as stored pictures (name, content), drawn in parts that stay in `folder`."""
+    drawings = [drawing for package in fetch(folder / "packages") for drawing in icons(package)]
+    drawings += clip_arts(svgs) if svgs else []
+    # In an order without packages, so that what is drawn so far is a sample of all.
+    order = np.random.default_rng(0).permutation(len(drawings))
+    parts = folder / f"drawings-{len(drawings)}"
+    parts.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for start in range(0, len(order), PART):
+            part = parts / f"{start:06d}.parquet"
+            if part.is_file():
+                continue
+            chosen = [drawings[row] for row in order[start : start + PART]]
+            found = [row for row in pool.map(drawn, chosen, chunksize=32) if row]
+            partial = part.with_suffix(".partial")
+            pq.write_table(pa.Table.from_pylist(found), partial)
+            partial.replace(part)
+    return pa.concat_tables(pq.read_table(part) for part in sorted(parts.glob("*.parquet")))
 
 
 def fetch(folder: Path) -> list[Path]:
@@ -119,12 +127,12 @@ def drawn(drawing: tuple[str, str]) -> dict | None:
         png = resvg_py.svg_to_bytes(
             svg_string=svg, width=SIDE, background="#ffffff", skip_system_fonts=True
         )
-    except (ValueError, RuntimeError, BaseExceptionGroup):
+    except ValueError:
         return None
     stored = decode_image(bytes(png), SIDE, STORED)
     if isinstance(stored, Refusal):
         return None
-    return {"name": name, "content": stored.content, "phash": stored.phash}
+    return {"name": name, "content": stored.content}
 
 
 def pixels_of(content: bytes) -> np.ndarray:

@@ -59,10 +59,10 @@ def hashed(found: Sequence[tuple[int, bytes, int]]) -> dict[str, Hashed]:
     }
 
 
-def measure(contents: list[bytes], planted: int) -> dict[str, Any]:
+def measure(contents: list[bytes], planted: int, processes: int) -> dict[str, Any]:
     """Hits, false pairs and dropped rows of both hashes at several distances."""
     chosen = list(enumerate(contents[:planted]))
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         originals = hashed(list(pool.map(both_hashes, contents, chunksize=64)))
         changed = {
             kind: hashed(list(pool.map(partial(changed_hashes, kind), chosen, chunksize=64)))
