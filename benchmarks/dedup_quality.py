@@ -8,7 +8,7 @@ copy are false. A picture that cannot be compared (flat, or of low quality) coun
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
@@ -17,12 +17,19 @@ import numpy as np
 
 from dedup_corpus import CHANGES, pixels_of, stored_again
 from diagonal_data.dedup.clusters import copies
-from diagonal_data.dedup.duplicates import near_clusters
+from diagonal_data.dedup.config import PerceptualConfig
+from diagonal_data.dedup.duplicates import Colours, near_clusters
 from diagonal_data.dedup.near_hashes import NearHashes
 from diagonal_data.dedup.pdq import MIN_QUALITY, as_words, pdq
+from diagonal_data.dedup.picture_hashes import colours_of
 from diagonal_data.phash import is_flat, phash
 
-DISTANCES = {"phash": (0, 1, 2, 3, 4, 6, 8), "pdq": (4, 8, 12, 16, 20, 24, 31)}
+DISTANCES = {
+    "phash": (0, 2, 3, 4, 6, 8),
+    "pdq": (16, 24, 31, 40, 44, 48),
+    "pdq and colours": (16, 24, 31, 40, 44, 48),
+}
+Found = tuple[int, bytes, int, bytes]
 FREE = ("resize", "jpeg q30", "watermark")
 """Kinds that leave the geometry as it is."""
 
@@ -33,37 +40,49 @@ class Hashed:
 
     words: np.ndarray
     comparable: np.ndarray
+    cells: np.ndarray | None = None
+    """Colours, where they count."""
 
 
-def both_hashes(content: bytes) -> tuple[int, bytes, int]:
-    """Of a stored picture: phash, PDQ and its quality."""
+def all_hashes(content: bytes) -> Found:
+    """Of a stored picture: phash, PDQ, its quality, and colours."""
     pixels = pixels_of(content)
     found = pdq(pixels)
-    return phash(pixels), found.hash, found.quality
+    return phash(pixels), found.hash, found.quality, colours_of(pixels)
 
 
-def changed_hashes(kind: str, numbered: tuple[int, bytes]) -> tuple[int, bytes, int]:
-    """`both_hashes` of a planted copy."""
+def changed_hashes(kind: str, numbered: tuple[int, bytes]) -> Found:
+    """`all_hashes` of a planted copy."""
     number, content = numbered
     rng = np.random.default_rng([number, *kind.encode()])
-    return both_hashes(stored_again(CHANGES[kind](pixels_of(content), rng)))
+    return all_hashes(stored_again(CHANGES[kind](pixels_of(content), rng)))
 
 
-def hashed(found: Sequence[tuple[int, bytes, int]]) -> dict[str, Hashed]:
+def hashed(found: Sequence[Found]) -> dict[str, Hashed]:
     """By name of the hash."""
-    short = np.array([one[0] for one in found], np.uint64)
-    quality = np.array([one[2] for one in found])
+    short, long, quality, colours = zip(*found, strict=True)
+    hashes = np.array(short, np.uint64)
+    plain = Hashed(words=as_words(list(long)), comparable=np.array(quality) >= MIN_QUALITY)
+    cells = np.frombuffer(b"".join(colours), np.uint8).reshape(len(found), -1)
     return {
-        "phash": Hashed(words=short[:, None], comparable=~is_flat(short)),
-        "pdq": Hashed(words=as_words([one[1] for one in found]), comparable=quality >= MIN_QUALITY),
+        "phash": Hashed(words=hashes[:, None], comparable=~is_flat(hashes)),
+        "pdq": plain,
+        "pdq and colours": replace(plain, cells=cells),
     }
+
+
+def colours_in(*parts: Hashed) -> Colours | None:
+    """The colours of all rows, if they count."""
+    cells = [part.cells for part in parts if part.cells is not None]
+    most = PerceptualConfig(dataset="").max_colour_difference
+    return Colours(cells=np.concatenate(cells), max_difference=most) if cells else None
 
 
 def measure(contents: list[bytes], planted: int, processes: int) -> dict[str, Any]:
     """Hits, false pairs and dropped rows of both hashes at several distances."""
     chosen = list(enumerate(contents[:planted]))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        originals = hashed(list(pool.map(both_hashes, contents, chunksize=64)))
+        originals = hashed(list(pool.map(all_hashes, contents, chunksize=64)))
         changed = {
             kind: hashed(list(pool.map(partial(changed_hashes, kind), chosen, chunksize=64)))
             for kind in CHANGES
@@ -88,9 +107,12 @@ def looked_up(originals: Hashed, changed: Hashed, distances: Sequence[int]) -> d
     ours, theirs = np.flatnonzero(changed.comparable), np.flatnonzero(originals.comparable)
     near = NearHashes(originals.words[theirs], max(distances))
     pairs: dict[tuple[int, int], int] = {}
+    colours = colours_in(originals, changed)
     for left, right, bits in near.pairs_with(changed.words[ours]):
-        rows = zip(ours[left].tolist(), theirs[right].tolist(), strict=True)
-        pairs.update(zip(rows, bits.tolist(), strict=True))
+        first, second = theirs[right], ours[left]
+        alike = colours.alike(first, len(originals.words) + second) if colours else slice(None)
+        rows = zip(second[alike].tolist(), first[alike].tolist(), strict=True)
+        pairs.update(zip(rows, bits[alike].tolist(), strict=True))
     table = np.array([(i, j, bits) for (i, j), bits in pairs.items()]).reshape(-1, 3)
     is_own = table[:, 0] == table[:, 1]
     result = {}
@@ -117,12 +139,14 @@ def clustered(
     number = len(originals.words)
     result = {}
     for distance in distances:
-        clusters = near_clusters(words, comparable, distance)
+        clusters = near_clusters(words, comparable, distance, colours_in(*everything))
         # Originals come first, so a copy in its original's cluster is what is dropped.
         dropped = copies(clusters, np.zeros(len(words)))
         wrong = int(dropped[:number].sum())
         right = int(dropped[number:].sum())
-        alone = near_clusters(originals.words, originals.comparable, distance)
+        alone = near_clusters(
+            originals.words, originals.comparable, distance, colours_in(originals)
+        )
         result[str(distance)] = {
             "dropped_copies": right,
             "dropped_originals": wrong,

@@ -22,7 +22,7 @@ import pyarrow as pa
 from diagonal_data.dedup import picture_hashes, semantic
 from diagonal_data.dedup.clusters import Clusters, copies
 from diagonal_data.dedup.config import CopiesConfig, ExactConfig, PerceptualConfig, SemanticConfig
-from diagonal_data.dedup.duplicates import near_clusters
+from diagonal_data.dedup.duplicates import Colours, near_clusters
 from diagonal_data.dedup.recipes import DEDUP
 from diagonal_data.dedup.stored_rows import (
     StoredRows,
@@ -100,23 +100,29 @@ def write_perceptual(config: PerceptualConfig) -> str | None:
     if not missing_shards(result, source):
         return None
     hashes_of = {"phash": _phashes, "pdq": _pdq_hashes}[config.hash]
-    stored, hashes, comparable = hashes_of(config)
+    stored, hashes, comparable, colours = hashes_of(config)
     logger.info("comparing hashes=%d not_comparable=%d", len(hashes), int((~comparable).sum()))
-    clusters = near_clusters(hashes, comparable & stored.present, config.distance)
+    clusters = near_clusters(hashes, comparable & stored.present, config.distance, colours)
     return _write(config, result, stored, source, "perceptual", clusters)
 
 
-def _phashes(config: PerceptualConfig) -> tuple[StoredRows, np.ndarray, np.ndarray]:
+Hashes = tuple[StoredRows, np.ndarray, np.ndarray, Colours | None]
+"""Rows, their hashes, the mask of those that can be compared, and their colours if they are."""
+
+
+def _phashes(config: PerceptualConfig) -> Hashes:
     stored = read_stored_rows(config.dataset, ["phash", *AREA_COLUMNS], "perceptual copies")
     hashes = stored.table["phash"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)
-    return stored, hashes.astype(np.uint64), ~is_flat(hashes.astype(np.uint64))
+    return stored, hashes.astype(np.uint64), ~is_flat(hashes.astype(np.uint64)), None
 
 
-def _pdq_hashes(config: PerceptualConfig) -> tuple[StoredRows, np.ndarray, np.ndarray]:
+def _pdq_hashes(config: PerceptualConfig) -> Hashes:
     picture_hashes.write_missing(config.dataset)
     stored = read_stored_rows(config.dataset, AREA_COLUMNS, "perceptual copies")
-    hashes, quality = picture_hashes.read_hashes(stored, config.dataset)
-    return stored, hashes, quality >= config.min_quality
+    hashes, quality, cells = picture_hashes.read_hashes(stored, config.dataset)
+    colours = Colours(cells=cells, max_difference=config.max_colour_difference)
+    is_used = config.max_colour_difference < 255
+    return stored, hashes, quality >= config.min_quality, colours if is_used else None
 
 
 def _source(config: CopiesConfig, parts: list) -> str:

@@ -19,8 +19,7 @@ from diagonal_data.phash import dct_rows
 SIDE = 64
 KEPT = 16
 MIN_QUALITY = 50
-MAX_HAMMING = 31
-"""Meta's defaults: below the quality a hash is not to be used; up to the distance it matches."""
+"""Meta: below, a hash is not to be used."""
 DCT_ROWS = dct_rows(SIDE, KEPT + 1)[1:]
 
 

@@ -135,6 +135,25 @@ def test_another_flag_or_another_shard_is_computed_anew(dataset: str, tmp_path: 
     assert copies_of(dataset, "perceptual") == ([0, 0], [False, True])
 
 
+@pytest.mark.parametrize(("difference", "clusters"), [(48, [0, 1]), (255, [0, 0])])
+def test_a_picture_in_other_colours_is_a_copy_only_where_colours_do_not_count(
+    tmp_path: Path, difference: int, clusters: list[int]
+) -> None:
+    grey = picture(1).mean(axis=2) / 2
+    shades = [(2.0, 0.0, 0.0), (0.0, 1.0187, 0.0)]  # red and green of one brightness
+    rows = [
+        row_for(number, (grey[:, :, None] * shade).astype(np.uint8))
+        for number, shade in enumerate(shades)
+    ]
+    dataset = write_dataset(tmp_path / "d", [rows])
+    write_perceptual(
+        PerceptualConfig(
+            dataset=dataset, hash="pdq", min_quality=0, max_colour_difference=difference
+        )
+    )
+    assert copies_of(dataset, "perceptual")[0] == clusters
+
+
 @pytest.mark.parametrize("hash", ["phash", "pdq"])
 def test_rows_that_are_all_equal_are_one_cluster(tmp_path: Path, hash: str) -> None:
     rows = [row_for(number, picture(1)) for number in range(9)]
@@ -186,7 +205,7 @@ def test_a_dataset_without_shards_is_the_users_mistake(tmp_path: Path) -> None:
     ("flags", "message"),
     [
         ({"max_hamming": 9}, "--max-hamming must be 0–8 with --hash phash, got 9"),
-        ({"max_hamming": 32, "hash": "pdq"}, "--max-hamming must be 0–31"),
+        ({"max_hamming": 49, "hash": "pdq"}, "--max-hamming must be 0–48"),
         ({"keep": "best"}, "--keep best and --score belong together"),
         ({"score": "clip/a.similarity"}, "--keep best and --score belong together"),
     ],
