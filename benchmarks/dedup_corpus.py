@@ -47,6 +47,7 @@ PART = 2_000
 """Drawings in a file of the kept ones."""
 MAX_SVG_BYTES = 300_000
 """A few clip arts take resvg a minute."""
+BLOCK = 1_000
 THUMBNAIL = 24
 RESEMBLES = 0.95
 """Correlation of two thumbnails from which on they are taken for the same drawing."""
@@ -145,16 +146,21 @@ def pixels_of(content: bytes) -> np.ndarray:
 def distinct(contents: Sequence[bytes], number: int, rng: np.random.Generator) -> np.ndarray:
     """Rows, at most `number`, of which no two thumbnails correlate by more than `RESEMBLES`."""
     flat = np.stack([thumbnail(content) for content in contents])
-    kept = np.empty((number, flat.shape[1]), np.float32)
-    rows: list[int] = []
-    for row in rng.permutation(len(flat)):
-        # An empty picture has no structure to be told by.
-        if flat[row].any() and not (kept[: len(rows)] @ flat[row] > RESEMBLES).any():
-            kept[len(rows)] = flat[row]
-            rows.append(int(row))
-            if len(rows) == number:
-                break
-    return np.array(rows)
+    # An empty picture has no structure to be told by.
+    order = rng.permutation(np.flatnonzero(flat.any(axis=1)))
+    rows = np.empty(0, int)
+    for start in range(0, len(order), BLOCK):
+        block = order[start : start + BLOCK]
+        block = block[~(flat[block] @ flat[rows].T > RESEMBLES).any(axis=1)]
+        alike = flat[block] @ flat[block].T > RESEMBLES
+        chosen: list[int] = []
+        for place in range(len(block)):
+            if not alike[place, chosen].any():
+                chosen.append(place)
+        rows = np.append(rows, block[chosen])
+        if len(rows) >= number:
+            break
+    return rows[:number]
 
 
 def thumbnail(content: bytes) -> np.ndarray:

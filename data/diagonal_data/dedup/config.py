@@ -8,7 +8,7 @@ from diagonal_infra.errors import require
 
 Keep = Literal["largest", "first", "best"]
 Hash = Literal["phash", "pdq"]
-RECOMMENDED = {"phash": 3, "pdq": 44}
+RECOMMENDED = {"phash": 3, "pdq": 40}
 """Measured in benchmarks/dedup.py. Meta's own 31 is for PDQ without a look at the colours."""
 LARGEST = {"phash": 8, "pdq": 48}
 
@@ -51,7 +51,7 @@ class PerceptualConfig(CopiesConfig):
     hash: Hash = "phash"
     """phash: the row table's 64 bits; pdq: 256 bits, computed once of the stored pictures."""
     max_hamming: int | None = None
-    """Bits in which two copies may differ; None: 3 of phash, 44 of pdq."""
+    """Bits in which two copies may differ; None: 3 of phash, 40 of pdq."""
     min_quality: int = 50
     """With --hash pdq: pictures below are compared with nothing, 0–100."""
     max_colour_difference: int = 48
