@@ -1,9 +1,9 @@
 """How many planted copies perceptual hashes find among distinct drawings, and what else they find.
 
 Of `distinct` drawings, `planted` get a copy of every kind. A copy is looked up among all drawings:
-its own original within the distance is a hit, any other drawing a false pair. A picture that cannot be
-compared (flat, or of low quality) counts as not found. Then the drawings alone are clustered, as
-the command does it: whatever it would drop is wrong.
+its own original within the distance is a hit, any other drawing a false pair. A picture that cannot
+be compared (flat, or of low quality) counts as not found. Then the drawings alone are clustered,
+as the command does it: whatever it would drop is wrong.
 """
 
 from collections.abc import Sequence
