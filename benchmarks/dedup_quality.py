@@ -26,8 +26,8 @@ from diagonal_data.phash import is_flat, phash
 
 DISTANCES = {
     "phash": (0, 2, 3, 4, 6, 8),
-    "pdq": (16, 31, 40, 48),
-    "pdq and colours": (16, 31, 40, 48),
+    "pdq": (16, 31, 36, 40, 48),
+    "pdq and colours": (16, 31, 36, 40, 48),
 }
 Found = tuple[int, bytes, int, bytes]
 FREE = ("resize", "jpeg q30", "watermark")

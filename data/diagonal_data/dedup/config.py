@@ -54,7 +54,7 @@ class PerceptualConfig(CopiesConfig):
     """Bits in which two copies may differ; None: 3 of phash, 40 of pdq."""
     min_quality: int = 50
     """With --hash pdq: pictures below are compared with nothing, 0–100."""
-    max_colour_difference: int = 48
+    max_colour_difference: int = 40
     """With --hash pdq: largest difference of 8×8 cells in any channel; 255: the hash decides."""
 
     def __post_init__(self) -> None:
