@@ -95,7 +95,7 @@ test: .venv/ready ## The test suite, on two cores, in minutes
 test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, loss, train, accuracy or dedup: measure against the peers into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, loss, train, accuracy, claims or dedup: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

@@ -22,10 +22,11 @@ from typing import Any
 import torch
 
 from diagonal_infra import run_dir
-from diagonal_train import checkpoint, image_encoder
+from diagonal_train import checkpoint
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.distributed import World
-from diagonal_train.models import build_model, open_clip_settings
+from diagonal_train.encoders import image_encoder
+from diagonal_train.encoders.models import build_model, open_clip_settings
 from diagonal_train.recipes import TRAIN
 from diagonal_train.state import TrainState
 from machine import RESULTS, hardware, result_stem, today, versions

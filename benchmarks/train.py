@@ -21,7 +21,7 @@ from typing import Any
 import measure
 from comparison import Line, chosen_rows, columns, measure_rows, measured_on, packages, table
 from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
-from diagonal_train.models import open_clip_settings
+from diagonal_train.encoders.models import open_clip_settings
 from diagonal_train.streaming.index import open_index
 from diagonal_train.streaming.tokenize import ClipTokenizer
 from machine import RESULTS, result_stem

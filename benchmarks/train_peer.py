@@ -8,7 +8,7 @@ import sys
 import open_clip
 from open_clip_train.main import main
 
-from diagonal_train import image_encoder
+from diagonal_train.encoders import image_encoder
 
 if __name__ == "__main__":
     image_encoder.register()

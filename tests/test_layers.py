@@ -16,7 +16,7 @@ OWNERS = {
         "diagonal_infra/ray_workers.py",
         "diagonal_train/ray_train.py",
     },
-    "open_clip": {"diagonal_train/models.py"},
+    "open_clip": {"diagonal_train/encoders/models.py"},
 }
 
 

@@ -10,7 +10,7 @@ is for handing a subset on. A sample listed twice is copied twice, the second un
 import contextlib
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 import numpy as np
@@ -68,7 +68,7 @@ def reshard(config: ReshardConfig) -> Manifest:
             name = f"{number:08d}"
             if name not in manifest.shards:
                 part = rows.slice(start, config.samples_per_shard)
-                manifest.add(_copy_shard(config, name, part))
+                manifest.add(write_copies(config.output, name, _copies(config.dataset, part)))
                 manifest.write()
     manifest.write()
     return manifest
@@ -95,18 +95,29 @@ def _digest(rows: pa.Table) -> str:
     return hashlib.sha256(pack_uids(rows["uid"].to_pylist()).tobytes()).hexdigest()
 
 
-def _copy_shard(config: ReshardConfig, name: str, rows: pa.Table) -> ShardInfo:
-    base = storage.join(shards_folder(config.output), name)
+def _copies(dataset: str, rows: pa.Table) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """The samples as they are, but that the second of a uid has another key."""
+    for row, content in read_contents(dataset, rows):
+        if copy := row.pop("copy"):
+            row["key"] = f"{row['key']}_{copy}"
+            members = parse_sample(content).members
+            content = sample_bytes(Sample(key=row["key"], members=members))
+        yield row, content
+
+
+def write_copies(
+    dataset: str, name: str, samples: Iterable[tuple[dict[str, Any], bytes]]
+) -> ShardInfo:
+    """A shard of samples whose rows are known; the rows get their new places.
+
+    Its files appear whole, the stats last: a shard that a kill leaves is written again.
+    """
+    base = storage.join(shards_folder(dataset), name)
     copied = []
     with storage.write_whole(f"{base}.tar") as file:
         hashing = HashingFile(file)
         writer = TarWriter(cast(IO[bytes], hashing))
-        for row, content in _contents(config.dataset, rows):
-            del row["shard"]
-            if copy := row.pop("copy"):
-                row["key"] = f"{row['key']}_{copy}"
-                members = parse_sample(content).members
-                content = sample_bytes(Sample(key=row["key"], members=members))
+        for row, content in samples:
             extent = writer.add_bytes(content)
             copied.append(row | {"tar_offset": extent.offset, "tar_bytes": extent.length})
         writer.close()
@@ -124,15 +135,18 @@ def _copy_shard(config: ReshardConfig, name: str, rows: pa.Table) -> ShardInfo:
     return info
 
 
-def _contents(dataset: str, rows: pa.Table) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Each row with its sample's bytes; one open tar at a time, since rows are in shard order."""
+def read_contents(dataset: str, rows: pa.Table) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each row, its shard taken off, with its sample's bytes.
+
+    One tar is open at a time, since rows are in shard order.
+    """
     opened: str | None = None
     with contextlib.ExitStack() as stack:
         file: IO[bytes] | None = None
         for row in rows.to_pylist():
-            if row["shard"] != opened or file is None:
+            if (shard := row.pop("shard")) != opened or file is None:
                 stack.close()
-                opened = row["shard"]
+                opened = shard
                 path = storage.join(shards_folder(dataset), f"{opened}.tar")
                 file = stack.enter_context(storage.open_read(path))
             file.seek(row["tar_offset"])

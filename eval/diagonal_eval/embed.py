@@ -29,7 +29,7 @@ from torch import Tensor
 from diagonal_eval.dataset import content_digest
 from diagonal_infra import log, storage
 from diagonal_infra.errors import CheckpointError
-from diagonal_train.load import load_model
+from diagonal_train.encoders.load import load_model
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.transforms import preprocess_for_eval
 

@@ -4,6 +4,7 @@ A recipe is a function without arguments that returns a frozen dataclass tree; i
 line is its help text. The flags come from the tree. tyro is used here and nowhere else.
 """
 
+import errno
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ Positional = tyro.conf.Positional
 logger = logging.getLogger(__name__)
 
 USER_ERROR_EXIT_CODE = 2
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def also(*flags: str) -> Any:
@@ -75,6 +77,10 @@ def run_command(
         _leave(str(error), USER_ERROR_EXIT_CODE)
     except DiagonalError as error:
         _leave(str(error), 1)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        _leave(f"{error}; free space and run the same command again to go on", 1)
     except KeyboardInterrupt:
         _leave("interrupted; run the same command again to go on", 130)
 

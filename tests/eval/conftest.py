@@ -24,7 +24,7 @@ from diagonal_eval.embed import Encoder, build_encoder
 from diagonal_infra.run_dir import resolved
 from diagonal_train import checkpoint, recipes
 from diagonal_train.distributed import World
-from diagonal_train.models import DualEncoder, build_model
+from diagonal_train.encoders.models import DualEncoder, build_model
 from diagonal_train.state import TrainState
 
 COLOURS = {

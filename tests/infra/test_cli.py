@@ -1,3 +1,4 @@
+import errno
 from dataclasses import dataclass
 
 import pytest
@@ -64,7 +65,12 @@ def test_a_value_that_the_configuration_refuses_is_the_users_mistake(
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(UserError("no such thing"), 2), (DiagonalError("trouble"), 1), (KeyboardInterrupt(), 130)],
+    [
+        (UserError("no such thing"), 2),
+        (DiagonalError("trouble"), 1),
+        (OSError(errno.ENOSPC, "No space left on device", "x/y"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_trouble_is_one_line_and_an_exit_code(
     error: BaseException,
@@ -83,10 +89,11 @@ def test_trouble_is_one_line_and_an_exit_code(
     assert len(lines) == 1
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [KeyError("a bug"), OSError(errno.EIO, "a broken disk")])
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def main(_: Config) -> None:
-        raise KeyError("a bug")
+        raise error
 
     monkeypatch.setattr("sys.argv", ["prog", "one"])
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)):
         run_command(main, RECIPES, description=None)

@@ -9,7 +9,7 @@ from diagonal_infra.errors import CheckpointError, StorageError
 from diagonal_train import checkpoint
 from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.distributed import World
-from diagonal_train.models import DualEncoder
+from diagonal_train.encoders.models import DualEncoder
 from diagonal_train.state import TrainState
 
 __all__ = ["s3", "weed"]

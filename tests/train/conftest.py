@@ -13,7 +13,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ from PIL import Image, ImageDraw
 from diagonal_data.filters.keep_list import filter_folder, write_keep_list
 from diagonal_data.schema import ROW_SCHEMA, uid_for
 from diagonal_data.tar import Sample, TarWriter
+from diagonal_train.config.reinforce import ReinforceConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import train
 from diagonal_train.recipes import TRAIN
+from diagonal_train.reinforce import reinforce
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "black", "gold", "teal")
 SHAPES = ("circle", "square", "triangle", "cross", "ring")
@@ -228,7 +231,43 @@ def finished_run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     return config
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 kB that really is full when it is."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a disk")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture
+def fill() -> Callable[[Path], Path]:
+    """A function that leaves no byte on a disk; returns the file that has them all."""
+
+    def write(disk: Path) -> Path:
+        path = disk / "filler"
+        with path.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        return path
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def jpeg() -> bytes:
     """One picture of the kind the dataset holds."""
     return draw("red", "circle", 0)
+
+
+@pytest.fixture(scope="session")
+def reinforced(
+    dataset: Path, finished_run: TrainConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The dataset with the finished run's embeddings; not to be written to."""
+    folder = tmp_path_factory.mktemp("reinforced") / "d"
+    reinforce(ReinforceConfig(dataset=str(dataset), teacher=finished_run.run, output=str(folder)))
+    return folder

@@ -17,9 +17,9 @@ from torch.nn.parallel import DistributedDataParallel
 from diagonal_train import gradient_cache
 from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
 from diagonal_train.distributed import World, from_environment, in_process_group
+from diagonal_train.encoders.models import DualEncoder, build_model
 from diagonal_train.loss import Kind, contrastive_loss
-from diagonal_train.models import DualEncoder, build_model
-from diagonal_train.stage_clock import StageClock
+from diagonal_train.watching.stage_clock import StageClock
 
 BATCH_SIZE = 12
 DROPOUT = 0.3

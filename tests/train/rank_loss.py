@@ -2,9 +2,11 @@
 
 python rank_loss.py OUT KIND TILE SIZES     with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set
 
+KIND is that of the contrastive loss, or `distilled` for the one with a teacher.
 SIZES is each rank's number of samples, as `5,7`. One that is 0 must be refused on all ranks.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import cast
@@ -18,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from diagonal_infra.errors import UserError
 from diagonal_train import rank_rows
 from diagonal_train.distributed import World, from_environment, in_process_group
-from diagonal_train.loss import Kind, contrastive_loss
+from diagonal_train.loss import Kind, Teacher, contrastive_loss, distilled_loss
 
 BATCH_SIZE = 24
 
@@ -48,13 +50,21 @@ def whole_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.randn(BATCH_SIZE, 6, dtype=torch.float64, generator=rng)
 
 
+def teacher_of_all() -> Teacher:
+    """Embeddings of the whole batch by another model, of another width."""
+    rng = torch.Generator().manual_seed(2)
+    rows = torch.randn(2, BATCH_SIZE, 9, dtype=torch.float64, generator=rng)
+    image_BE, text_BE = nn.functional.normalize(rows, dim=-1)
+    return Teacher(image_BE=image_BE, text_BE=text_BE, logit_scale=7.0, weight=0.3)
+
+
 def main(out: str, kind: str, tile: str, sizes: str) -> None:
     """This rank's part; rank 0 writes the mean loss and its gradients, which DDP made equal."""
     world, parts = from_environment(), [int(size) for size in sizes.split(",")]
     rank_rows.CHUNK_BYTES = 500  # So that a few rows move at a time, and the last are missing.
 
     def compute() -> dict[str, torch.Tensor | None]:
-        return loss_and_gradients(world, cast(Kind, kind), int(tile), parts)
+        return loss_and_gradients(world, kind, int(tile), parts)
 
     if 0 in parts:
         with pytest.raises(UserError, match="got 24 and 24 on rank 0, 0 and 0 on rank 1"):
@@ -66,15 +76,27 @@ def main(out: str, kind: str, tile: str, sizes: str) -> None:
 
 
 def loss_and_gradients(
-    world: World, kind: Kind, tile: int, sizes: list[int]
+    world: World, kind: str, tile: int, sizes: list[int]
 ) -> dict[str, torch.Tensor | None]:
     """The mean over ranks."""
     encoders = Encoders()
     images, texts = (part.split(sizes)[world.rank] for part in whole_batch())
     replica = DistributedDataParallel(encoders) if world.world_size > 1 else encoders
-    loss = contrastive_loss(*replica(images, texts), kind=kind, tile=tile)
-    loss.backward()
-    mean = loss.detach().clone()
+    image_BD, text_BD, scale, bias = replica(images, texts)
+    if kind == "distilled":
+        whole = teacher_of_all()
+        image_BE, text_BE = (
+            part.split(sizes)[world.rank] for part in (whole.image_BE, whole.text_BE)
+        )
+        teacher = dataclasses.replace(whole, image_BE=image_BE, text_BE=text_BE)
+        losses = distilled_loss(image_BD, text_BD, scale, teacher, tile)
+        # DDP waits for the gradient of every parameter.
+        (losses.whole + 0 * bias).backward()
+        mean = torch.stack([loss.detach() for loss in losses])
+    else:
+        loss = contrastive_loss(image_BD, text_BD, scale, bias, kind=cast(Kind, kind), tile=tile)
+        loss.backward()
+        mean = loss.detach().clone()
     if world.world_size > 1:
         dist.all_reduce(mean)
     gradients = {name: p.grad for name, p in encoders.named_parameters()}

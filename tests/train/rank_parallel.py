@@ -13,10 +13,10 @@ from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
 from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.parallel import ParallelConfig, ParallelKind
 from diagonal_train.distributed import World, from_environment, in_process_group, sum_over_ranks
+from diagonal_train.encoders.models import build_model
 from diagonal_train.loss import contrastive_loss
-from diagonal_train.models import build_model
-from diagonal_train.optimizer import build_optimizer
 from diagonal_train.parallel import clip_grad_norm, keep_apart, wrap
+from diagonal_train.updating.optimizer import build_optimizer
 
 BATCH_SIZE, STEPS, LONGEST = 24, 3, 0.5
 

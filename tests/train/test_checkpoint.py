@@ -10,7 +10,7 @@ from diagonal_train import checkpoint
 from diagonal_train.checkpointing import writer
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
-from diagonal_train.models import DualEncoder
+from diagonal_train.encoders.models import DualEncoder
 from diagonal_train.state import TrainState
 
 

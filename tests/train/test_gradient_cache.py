@@ -8,7 +8,7 @@ from tests.train.rank_gradients import Noisy, gradients, seed_of, spans, whole_b
 from diagonal_train.distributed import World
 from diagonal_train.gradient_cache import backward
 from diagonal_train.loss import Kind, dense_contrastive_loss
-from diagonal_train.stage_clock import StageClock
+from diagonal_train.watching.stage_clock import StageClock
 
 SCRIPT = str(Path(__file__).parent / "rank_gradients.py")
 

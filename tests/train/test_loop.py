@@ -20,7 +20,7 @@ from diagonal_train.__main__ import launch
 from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.train import Launcher, TrainConfig
 from diagonal_train.distributed import World
-from diagonal_train.load import load_model
+from diagonal_train.encoders.load import load_model
 from diagonal_train.loop import train
 from diagonal_train.streaming.batch import Batch
 
@@ -190,6 +190,9 @@ def test_two_ranks_with_two_workers_train_as_one_process_that_can_go_on_from_the
     run_ranks(command(config, "--stream.num-workers", "2"), 2)
     expected = losses(read_metrics(finished_run.run))
     assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
+    twice = [[m["duplicate_captions"] for m in read_metrics(r.run)] for r in (config, finished_run)]
+    assert twice[0] == twice[1]
+    assert any(twice[0])
     assert json.loads((Path(config.run) / "summary.json").read_text())["world_size"] == 2
     forget_after(config.run, 10)
     assert train(config, World()).started_at_step == 10

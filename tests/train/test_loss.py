@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -6,11 +7,18 @@ from typing import Any
 import pytest
 import torch
 from open_clip.loss import ClipLoss, SigLipLoss
-from tests.train.rank_loss import Encoders, whole_batch
+from tests.train.rank_loss import Encoders, teacher_of_all, whole_batch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from diagonal_train.loss import Kind, contrastive_loss, dense_contrastive_loss
+from diagonal_train.loss import (
+    Kind,
+    Teacher,
+    contrastive_loss,
+    dense_contrastive_loss,
+    dense_distilled_loss,
+    distilled_loss,
+)
 
 SCRIPT = str(Path(__file__).parent / "rank_loss.py")
 KINDS: list[Kind] = ["softmax", "sigmoid"]
@@ -53,6 +61,69 @@ def test_ranks_give_the_loss_and_every_gradient_of_the_whole_batch(
     torch.testing.assert_close(ranks["loss"], loss, rtol=1e-10, atol=1e-12)
     for name, value in expected.items():
         torch.testing.assert_close(ranks[name], value, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", ["24", "12,12", "7,17", "1,9,14"])
+def test_ranks_give_the_distilled_loss_and_every_gradient_of_the_whole_batch(
+    run_ranks: RunRanks, tmp_path: Path, sizes: str
+) -> None:
+    out = tmp_path / "ranks.pt"
+    run_ranks([SCRIPT, str(out), "distilled", "5", sizes], sizes.count(",") + 1)
+    ranks = torch.load(out, weights_only=True)
+    encoders = Encoders()
+    image_BD, text_BD, scale, _ = encoders(*whole_batch())
+    losses = dense_distilled_loss(image_BD, text_BD, scale, teacher_of_all())
+    losses.whole.backward()
+    encoders.logit_bias.grad = torch.zeros((), dtype=torch.float64)
+    expected = {name: p.grad for name, p in encoders.named_parameters()}
+    torch.testing.assert_close(ranks["loss"], torch.stack(losses), rtol=1e-10, atol=1e-12)
+    for name, value in expected.items():
+        torch.testing.assert_close(ranks[name], value, rtol=1e-10, atol=1e-12)
+
+
+def teacher_for(count: int, weight: float, dtype: torch.dtype = torch.float64) -> Teacher:
+    image_BE, text_BE = (part.detach() for part in features(count, 6, dtype)[:2])
+    return Teacher(image_BE=image_BE, text_BE=text_BE, logit_scale=20.0, weight=weight)
+
+
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+@pytest.mark.parametrize("tile", [1, 4, 100])
+def test_tiles_change_nothing_about_the_distilled_loss(tile: int, weight: float) -> None:
+    inputs, teacher = features(9, 4)[:3], teacher_for(9, weight)
+    ours = distilled_loss(*inputs, teacher, tile=tile)
+    dense = dense_distilled_loss(*inputs, teacher)
+    for left, right in zip(ours, dense, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
+    left, right = (3 * found.whole for found in (ours, dense))
+    for own, other in zip(with_gradients(left, inputs), with_gradients(right, inputs), strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-10, atol=1e-12)
+
+
+def test_a_model_that_agrees_with_its_teacher_is_not_moved() -> None:
+    image, text, scale = features(9, 4)[:3]
+    same = Teacher(image_BE=image.detach(), text_BE=text.detach(), logit_scale=13.0, weight=1.0)
+    found = with_gradients(distilled_loss(image, text, scale, same).whole, (image, text, scale))
+    for value in found:
+        torch.testing.assert_close(value, torch.zeros_like(value), rtol=0, atol=1e-12)
+
+
+def test_a_teacher_of_no_weight_changes_no_bit() -> None:
+    inputs = features(9, 4, torch.float32)[:3]
+    plain = with_gradients(contrastive_loss(*inputs, tile=4), inputs)
+    teacher = teacher_for(9, 0.0, torch.float32)
+    idle = with_gradients(distilled_loss(*inputs, teacher, tile=4).whole, inputs)
+    assert all(torch.equal(left, right) for left, right in zip(plain, idle, strict=True))
+
+
+def test_a_sure_teacher_in_float32_gives_the_exact_loss() -> None:
+    """With scale 1e4 no common shift serves all rows of the teacher's matrix."""
+    wide, sure = features(12, 3)[:3], teacher_for(12, 0.5)
+    teacher = dataclasses.replace(sure, logit_scale=1e4)
+    narrow = tuple(part.detach().float().requires_grad_() for part in wide)
+    ours = distilled_loss(narrow[0], narrow[1], narrow[2], teacher, tile=5)
+    dense = dense_distilled_loss(*wide, teacher)
+    for left, right in zip(ours, dense, strict=True):
+        assert left.item() == pytest.approx(right.item(), rel=1e-3)
 
 
 def test_a_rank_without_samples_is_refused_on_all_ranks(
@@ -139,8 +210,8 @@ def test_a_feature_that_is_no_number_makes_the_loss_none(kind: Kind) -> None:
     assert math.isnan(contrastive_loss(image, text, torch.tensor(1.0), kind=kind).item())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_memory_does_not_grow_with_the_square_of_the_batch(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [*KINDS, "distilled"])
+def test_memory_does_not_grow_with_the_square_of_the_batch(kind: Any) -> None:
     """No tensor that autograd keeps, and none that is made, is larger than features or a tile."""
     largest = 0
 
@@ -155,7 +226,10 @@ def test_memory_does_not_grow_with_the_square_of_the_batch(kind: Kind) -> None:
                     largest = max(largest, part.untyped_storage().nbytes())
             return out
 
-    inputs = features(512, 8, torch.float32)[:3]
+    inputs, teacher = features(512, 8, torch.float32)[:3], teacher_for(512, 0.5, torch.float32)
     with Watch():
-        contrastive_loss(*inputs, kind=kind, tile=32).backward()
+        if kind == "distilled":
+            distilled_loss(*inputs, teacher, tile=32).whole.backward()
+        else:
+            contrastive_loss(*inputs, kind=kind, tile=32).backward()
     assert largest <= 512 * 8 * 4

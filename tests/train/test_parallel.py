@@ -10,7 +10,7 @@ from torch import nn
 from diagonal_infra.errors import UserError
 from diagonal_train.config.parallel import ParallelConfig, ParallelKind
 from diagonal_train.distributed import World
-from diagonal_train.models import build_model
+from diagonal_train.encoders.models import build_model
 from diagonal_train.parallel import blocks_of, build_mesh, clip_grad_norm, keep_apart, wrap
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from diagonal_train.models import build_model
+from diagonal_train.encoders.models import build_model
 from diagonal_train.recipes import TRAIN
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"

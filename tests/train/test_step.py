@@ -13,10 +13,10 @@ from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World
 from diagonal_train.loop import set_up, train
-from diagonal_train.stage_clock import STAGES
 from diagonal_train.step import Job, StepStats, train_step
 from diagonal_train.stream import read_batches
 from diagonal_train.streaming.batch import Batch
+from diagonal_train.watching.stage_clock import STAGES
 
 Build = Callable[..., TrainConfig]
 Read = Callable[[Path | str], list[dict[str, Any]]]
@@ -100,6 +100,25 @@ def test_a_caption_that_stands_twice_is_counted(tiny: Build) -> None:
     tokens[[3, 9, 15]] = tokens[0].clone()
     distinct = dataclasses.replace(batch, tokens=tokens)
     assert train_step(job, distinct, 0, stop=False).duplicate_captions == 3
+
+
+@pytest.mark.parametrize(("value", "clamped"), [(9.0, math.log(100)), (-3.0, 0.0)])
+def test_a_step_leaves_the_scale_at_its_clamp_and_trains_on(
+    tiny: Build, value: float, clamped: float
+) -> None:
+    job = set_up(tiny(), World())
+    batches = read_batches(job.stream, 0)
+    with torch.no_grad():
+        job.state.model.logit_scale.fill_(value)
+    before = [p.detach().clone() for p in job.state.model.parameters()]
+    for step in range(2):
+        stats = train_step(job, next(batches), step, stop=False)
+        assert math.isfinite(stats.loss)
+        assert not stats.skipped
+        assert job.state.model.logit_scale.item() == pytest.approx(clamped, abs=0.01)
+        assert 0 <= job.state.model.logit_scale.item() <= math.log(100) + 1e-6
+    moved = zip(before, job.state.model.parameters(), strict=True)
+    assert sum(not torch.equal(left, right) for left, right in moved) > len(before) / 2
 
 
 def test_a_step_says_where_its_time_went(tiny: Build) -> None:

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from diagonal_infra.errors import DiagonalError, UserError
-from diagonal_train.watchdog import collective
+from diagonal_train.recovering.watchdog import collective
 
 CPU = torch.device("cpu")
 FIRST_PORT, PORTS = 20_000, 10_000

@@ -16,13 +16,13 @@ from diagonal_infra import log
 from diagonal_infra.cli import run_command
 from diagonal_infra.run_dir import to_json
 from diagonal_train.config.export import ExportConfig
+from diagonal_train.encoders.load import load_model
 from diagonal_train.exporting.folder import MARKER, check_output, whole_folder
 from diagonal_train.exporting.hugging_face import write_hugging_face
 from diagonal_train.exporting.model_card import write_model_card
 from diagonal_train.exporting.onnx import check_exporter, write_onnx
 from diagonal_train.exporting.open_clip import write_open_clip
 from diagonal_train.exporting.records import read_records
-from diagonal_train.load import load_model
 
 WRITERS = {"hf": write_hugging_face, "open_clip": write_open_clip, "onnx": write_onnx}
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from diagonal_train.stage_clock import StageClock
+from diagonal_train.watching.stage_clock import StageClock
 
 Embed = Callable[[int], tuple[Tensor, ...]]
 """Image embeddings, text embeddings, scale and, if there is one, bias of a part; the same numbers

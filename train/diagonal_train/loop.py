@@ -24,18 +24,17 @@ from diagonal_train import checkpoint
 from diagonal_train.checkpointing.policy import CheckpointPolicy
 from diagonal_train.config.compare import config_digest
 from diagonal_train.config.train import TrainConfig
+from diagonal_train.distill import with_teacher_scale
 from diagonal_train.distributed import World, agreed, in_process_group, sum_over_ranks
-from diagonal_train.ema import start_average
-from diagonal_train.fit_model import fit_model
-from diagonal_train.locking import lock
-from diagonal_train.metrics import cpu_seconds
-from diagonal_train.models import DualEncoder, build_model, build_tokenizer
-from diagonal_train.optimizer import build_optimizer
+from diagonal_train.encoders.fit_model import fit_model
+from diagonal_train.encoders.fp8 import check_fp8
+from diagonal_train.encoders.locking import lock
+from diagonal_train.encoders.models import DualEncoder, build_model, build_tokenizer
+from diagonal_train.encoders.schedule import follow_schedule
 from diagonal_train.parallel import keep_apart, wrap
-from diagonal_train.preflight import check
-from diagonal_train.rank_times import RankTimes
-from diagonal_train.recorder import recording
-from diagonal_train.recovery import (
+from diagonal_train.planning.preflight import check
+from diagonal_train.recovering.rank_times import RankTimes
+from diagonal_train.recovering.recovery import (
     Rollback,
     floating_buffers,
     go_back,
@@ -45,8 +44,8 @@ from diagonal_train.recovery import (
     restore_buffers,
     review,
 )
-from diagonal_train.schedule import follow_schedule
-from diagonal_train.signals import Requests, stop_on_signal
+from diagonal_train.recovering.signals import Requests, stop_on_signal
+from diagonal_train.recovering.watchdog import PLACE, stage, watching
 from diagonal_train.start import Start, check_run_folder, plan_start, summary_path
 from diagonal_train.state import TrainState
 from diagonal_train.step import Job, StepStats, train_step
@@ -55,8 +54,12 @@ from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.device import on_device
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import lanes_of
-from diagonal_train.trackers import check_trackers
-from diagonal_train.watchdog import PLACE, stage, watching
+from diagonal_train.streaming.teacher import teacher_width
+from diagonal_train.updating.ema import start_average
+from diagonal_train.updating.optimizer import build_optimizer
+from diagonal_train.watching.metrics import cpu_seconds
+from diagonal_train.watching.recorder import recording
+from diagonal_train.watching.trackers import check_trackers
 
 GROUP_GRACE_SECONDS = 60.0
 logger = logging.getLogger(__name__)
@@ -121,7 +124,7 @@ def _attempt(
     job = set_up(config, world)
     if job.start.step < config.total_steps:
         if world.is_main:
-            run_dir.write_config(config.run, config)
+            run_dir.write_config(config.run, job.config)
         return run_steps(job, began, requests)
     logger.info("nothing to do: run %s is finished at step %d", config.run, job.start.step)
     if agreed(lambda: storage.exists(summary_path(config.run)), world):
@@ -141,6 +144,8 @@ def set_up(config: TrainConfig, world: World) -> Job:
     agreed(lambda: check_run_folder(config.run), world)
     agreed(lambda: check_trackers(config.logging), world)
     index, plan = open_stream(config.stream_config)
+    width = agreed(lambda: teacher_width(index, config.stream_config), world)
+    config = agreed(lambda: with_teacher_scale(config), world)
     start = agreed(lambda: plan_start(config, index.digest), world)
     stream = LaneStream(
         index=index,
@@ -150,6 +155,7 @@ def set_up(config: TrainConfig, world: World) -> Job:
         lanes=lanes_of(config.stream.lanes, part=world.rank, parts=world.world_size),
         first_batch=start.step,
         last_batch=config.total_steps,
+        teacher_width=width,
     )
     model, replica = _build(config, world, stream)
     state = TrainState(
@@ -182,6 +188,8 @@ def set_up(config: TrainConfig, world: World) -> Job:
 
 def _build(config: TrainConfig, world: World, stream: LaneStream) -> tuple[DualEncoder, nn.Module]:
     """The model with fresh weights, and what a step calls in its place."""
+    if config.precision == "fp8":
+        check_fp8(world.device)
     torch.manual_seed(config.seed)
     model = fit_model(build_model(config.model, config.loss), config).to(world.device).train()
     lock(model, config.lock)

@@ -5,31 +5,42 @@
 
 Each rank works on its rows of the one matrix of all cosines; the columns' sums are reduced over
 ranks. Nothing of the size of that matrix is ever held, so memory grows with the batch and not with
-its square, and a rank multiplies half of what it would with a matrix for each direction.
+its square, and a rank multiplies half of what it would with a matrix for each direction. The tiles
+are in tiled_loss.py; the `dense_…` functions are what they must equal.
 
-Shape suffixes: B samples on this rank, G samples on all ranks (rank-major), D embedding width; a
-tile has M rows and N columns.
+Shape suffixes: B samples on this rank, D embedding width, E the teacher's.
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from diagonal_train.distributed import largest, sum_over_ranks
-from diagonal_train.rank_rows import RankRows, rank_rows
+from diagonal_train.rank_rows import rank_rows
+from diagonal_train.tiled_loss import Kind, Teacher, TiledLoss
 
-Kind = Literal["softmax", "sigmoid"]
+__all__ = [
+    "Kind",
+    "Losses",
+    "Teacher",
+    "contrastive_loss",
+    "dense_contrastive_loss",
+    "dense_distilled_loss",
+    "distilled_loss",
+]
+
 TILE = 512
 """Rows and columns of a tile: 1 MB of float32, which stays in a core's cache. Tiles of 1,024 are as
 fast on a CPU and need more memory."""
-LOST_SHARE = 1e-9
-"""Largest share of a sum that terms too small for its float type may make up."""
+
+
+class Losses(NamedTuple):
+    """A loss and its two parts, of which only the whole has gradients."""
+
+    whole: Tensor
+    contrastive: Tensor
+    distillation: Tensor
 
 
 def contrastive_loss(
@@ -58,14 +69,30 @@ def contrastive_loss(
     Raises:
         UserError: on every rank, if one has no samples or unequal numbers of images and texts.
     """
-    ranks = rank_rows(len(image_BD), len(text_BD), image_BD.device)
-    with torch.autocast(image_BD.device.type, enabled=False):
-        image_BD, text_BD = _at_least_fp32(image_BD), _at_least_fp32(text_BD)
-        scale = logit_scale.to(image_BD.dtype)
-        bias = torch.zeros_like(scale) if logit_bias is None else logit_bias.to(image_BD.dtype)
-        loss = _TiledLoss.apply(image_BD, text_BD, scale, bias, ranks, kind, tile)
-        assert isinstance(loss, Tensor)
-        return loss
+    return _tiled(image_BD, text_BD, logit_scale, logit_bias, None, kind, tile)[0]
+
+
+def distilled_loss(
+    image_BD: Tensor, text_BD: Tensor, logit_scale: Tensor, teacher: Teacher, tile: int = TILE
+) -> Losses:
+    """`contrastive_loss`, and how far the model is from a teacher, by the weight it has.
+
+    The distillation loss is the mean of the divergences KL(teacher ‖ model) of the probabilities
+    that an image gives all texts and that a text gives all images (Vasu et al., 2024, MobileCLIP),
+    0 where both agree. It is exact over ranks as `contrastive_loss` is, with memory as linear.
+
+    Args:
+        image_BD: image embeddings of length 1.
+        text_BD: text embeddings of length 1, as many, in the same order.
+        logit_scale: what cosines are multiplied by (the exponentiated parameter).
+        teacher: its embeddings of the same samples; nothing of it gets gradients.
+        tile: rows and columns that are multiplied at a time; the result does not depend on it.
+
+    Raises:
+        UserError: on every rank, if one has no samples or unequal numbers of images and texts.
+    """
+    loss, parts = _tiled(image_BD, text_BD, logit_scale, None, teacher, "softmax", tile)
+    return Losses(loss, *parts.unbind())
 
 
 def dense_contrastive_loss(
@@ -85,158 +112,40 @@ def dense_contrastive_loss(
     return -F.logsigmoid(signs_BB * biased_BB).sum() / len(logits_BB)
 
 
-@dataclass(frozen=True, eq=False)
-class _Softmax:
-    """The sums over rows and columns, as what turns exponentials into probabilities.
-
-    All exponentials are taken of logits less `shift`, one for the whole matrix, so that an
-    exponential serves its row and its column. Where logits spread too far for that, `lse` holds the
-    logs of the sums instead, and there are two exponentials per logit.
-    """
-
-    shift: Tensor
-    sums: tuple[Tensor, Tensor]
-    """Over columns for each row (B), over all rows of all ranks for each column (G)."""
-    lse: tuple[Tensor, Tensor] | None
-
-    def log_sums(self) -> tuple[Tensor, Tensor]:
-        """Log of the sum of exponentials, by row and by column."""
-        if self.lse is not None:
-            return self.lse
-        rows_B, columns_G = self.sums
-        return rows_B.log() + self.shift, columns_G.log() + self.shift
-
-    def slope_(self, logits_MN: Tensor, rows: slice, columns: slice) -> Tensor:
-        """In place: mean of the probabilities along the row and along the column."""
-        if self.lse is not None:
-            rows_B, columns_G = self.lse
-            along_rows_MN = (logits_MN - rows_B[rows, None]).exp_()
-            return logits_MN.sub_(columns_G[columns]).exp_().add_(along_rows_MN).mul_(0.5)
-        rows_B, columns_G = self.sums
-        weights_MN = (0.5 / rows_B[rows])[:, None] + 0.5 / columns_G[columns]
-        return logits_MN.sub_(self.shift).exp_().mul_(weights_MN)
+def dense_distilled_loss(
+    image_BD: Tensor, text_BD: Tensor, logit_scale: Tensor, teacher: Teacher
+) -> Losses:
+    """What `distilled_loss` computes, of one process and in plain terms: the reference."""
+    logits_BB = logit_scale * image_BD @ text_BD.T
+    found_BB = teacher.logit_scale * teacher.image_BE @ teacher.text_BE.T
+    divergences = [
+        F.kl_div(own.log_softmax(1), other.log_softmax(1), reduction="batchmean", log_target=True)
+        for own, other in ((logits_BB, found_BB), (logits_BB.T, found_BB.T))
+    ]
+    contrastive = dense_contrastive_loss(image_BD, text_BD, logit_scale)
+    distillation = 0.5 * (divergences[0] + divergences[1])
+    whole = (1 - teacher.weight) * contrastive + teacher.weight * distillation
+    return Losses(whole, contrastive, distillation)
 
 
-@dataclass(frozen=True, eq=False)
-class _Sigmoid:
-    """Nothing is shared between pairs."""
-
-    def slope_(self, logits_MN: Tensor, rows: slice, columns: slice) -> Tensor:
-        """In place: the probability that the pair belongs together."""
-        del rows, columns
-        return logits_MN.sigmoid_()
-
-
-class _TiledLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(  # as autograd calls it
-        ctx: Any,
-        image_BD: Tensor,
-        text_BD: Tensor,
-        scale: Tensor,
-        bias: Tensor,
-        ranks: RankRows,
-        kind: Kind,
-        tile: int,
-    ) -> Tensor:
-        text_GD = ranks.gather(text_BD)
-        own_B = scale * _row_products(image_BD, text_BD, tile) + bias
-        if kind == "softmax":
-            ctx.pairs = _softmax_sums(image_BD, text_GD, scale, bias, tile)
-            rows_B, columns_G = ctx.pairs.log_sums()
-            total = (0.5 * (rows_B + columns_G[ranks.own]) - own_B).sum()
-        else:
-            ctx.pairs = _Sigmoid()
-            total = torch.zeros_like(scale)
-            for _, _, logits_MN in _tiles(image_BD, text_GD, scale, bias, tile):
-                total += F.softplus(logits_MN).sum()
-            total -= own_B.sum()
-        ctx.save_for_backward(image_BD, text_GD, scale, bias)
-        ctx.ranks, ctx.tile = ranks, tile
-        return total / ranks.mean_count
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        image_BD, text_GD, scale, bias = ctx.saved_tensors
-        of_images_BD, of_texts_GD = torch.zeros_like(image_BD), torch.zeros_like(text_GD)
-        of_bias = torch.zeros_like(bias)
-        for rows, columns, logits_MN in _tiles(image_BD, text_GD, scale, bias, ctx.tile):
-            slope_MN = ctx.pairs.slope_(logits_MN, rows, columns)
-            of_images_BD[rows].addmm_(slope_MN, text_GD[columns])
-            of_texts_GD[columns].addmm_(slope_MN.T, image_BD[rows])
-            of_bias += slope_MN.sum()
-        # A pair that belongs together pulls with weight 1, whatever its probability.
-        own = ctx.ranks.own
-        of_images_BD -= text_GD[own]
-        of_texts_GD[own] -= image_BD
-        # Σ slope × cosine, from what is already summed over columns.
-        of_scale = _row_products(image_BD, of_images_BD, ctx.tile).sum()
-        share = gradients[0] / ctx.ranks.mean_count
-        return (
-            of_images_BD.mul_(share * scale),
-            ctx.ranks.scatter_sums(of_texts_GD).mul_(share * scale),
-            of_scale * share,
-            (of_bias - len(image_BD)) * share,
-            None,
-            None,
-            None,
-        )
-
-
-def _softmax_sums(
-    image_BD: Tensor, text_GD: Tensor, scale: Tensor, bias: Tensor, tile: int
-) -> _Softmax:
-    count, limits = len(text_GD), torch.finfo(image_BD.dtype)
-    # No logit is above this (Cauchy–Schwarz); less the shift, no sum of exponentials overflows.
-    longest = image_BD.norm(dim=1).max() * text_GD.norm(dim=1).max()
-    highest = largest(scale.abs() * longest + bias.abs())
-    shift = (highest - (math.log(limits.max / count) - 1)).clamp_min(0)
-    rows_B, columns_G = image_BD.new_zeros(len(image_BD)), image_BD.new_zeros(count)
-    for rows, columns, logits_MN in _tiles(image_BD, text_GD, scale, bias, tile):
-        terms_MN = logits_MN.sub_(shift).exp_()
-        rows_B[rows] += terms_MN.sum(1)
-        columns_G[columns] += terms_MN.sum(0)
-    sums = rows_B, sum_over_ranks(columns_G)
-    # Terms below the smallest normal number were lost; there were at most `count` of them.
-    least = count * limits.tiny / LOST_SHARE
-    lost = torch.stack([(part < least).any() for part in sums]).any().to(image_BD.dtype)
-    if largest(lost).item():
-        return _Softmax(shift, sums, _log_sums(image_BD, text_GD, scale, bias, tile))
-    return _Softmax(shift, sums, None)
-
-
-def _log_sums(
-    image_BD: Tensor, text_GD: Tensor, scale: Tensor, bias: Tensor, tile: int
+def _tiled(
+    image_BD: Tensor,
+    text_BD: Tensor,
+    logit_scale: Tensor,
+    logit_bias: Tensor | None,
+    teacher: Teacher | None,
+    kind: Kind,
+    tile: int,
 ) -> tuple[Tensor, Tensor]:
-    """Logs of the sums of exponentials by row and column, whatever the spread of the logits."""
-    rows_B = image_BD.new_full((len(image_BD),), -math.inf)
-    columns_G = image_BD.new_full((len(text_GD),), -math.inf)
-    for rows, columns, logits_MN in _tiles(image_BD, text_GD, scale, bias, tile):
-        rows_B[rows] = torch.logaddexp(rows_B[rows], logits_MN.logsumexp(1))
-        columns_G[columns] = torch.logaddexp(columns_G[columns], logits_MN.logsumexp(0))
-    top_G = largest(columns_G.clone())
-    return rows_B, sum_over_ranks((columns_G - top_G).exp()).log() + top_G
-
-
-def _tiles(
-    image_BD: Tensor, text_GD: Tensor, scale: Tensor, bias: Tensor, tile: int
-) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Rows, columns and logits of every tile; the logits may be written over."""
-    for top in range(0, len(image_BD), tile):
-        rows = slice(top, min(top + tile, len(image_BD)))
-        scaled_MD = image_BD[rows] * scale
-        for left in range(0, len(text_GD), tile):
-            columns = slice(left, min(left + tile, len(text_GD)))
-            yield rows, columns, torch.addmm(bias, scaled_MD, text_GD[columns].T)
-
-
-def _row_products(left_BD: Tensor, right_BD: Tensor, tile: int) -> Tensor:
-    """The scalar product of each row with the same row, B, without a third matrix of that size."""
-    pairs = zip(left_BD.split(tile), right_BD.split(tile), strict=True)
-    return torch.cat([(left_MD * right_MD).sum(1) for left_MD, right_MD in pairs])
+    """The loss; and its contrastive part and, with a teacher, the other, without gradients."""
+    ranks = rank_rows(len(image_BD), len(text_BD), image_BD.device)
+    with torch.autocast(image_BD.device.type, enabled=False):
+        image_BD, text_BD = _at_least_fp32(image_BD), _at_least_fp32(text_BD)
+        scale = logit_scale.to(image_BD.dtype)
+        bias = torch.zeros_like(scale) if logit_bias is None else logit_bias.to(image_BD.dtype)
+        found = TiledLoss.apply(image_BD, text_BD, scale, bias, teacher, ranks, kind, tile)
+        assert isinstance(found, tuple)
+        return found
 
 
 def _at_least_fp32(x: Tensor) -> Tensor:

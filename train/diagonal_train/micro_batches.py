@@ -15,10 +15,10 @@ from torch import Tensor
 
 from diagonal_train.augment import prepare_images
 from diagonal_train.config.train import TrainConfig
-from diagonal_train.models import DualEncoder
+from diagonal_train.encoders.models import DualEncoder
+from diagonal_train.encoders.text_trim import trimmed_length
 from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.order import STEP_KEY, generator_for
-from diagonal_train.text_trim import trimmed_length
 
 
 @dataclass(frozen=True, kw_only=True)

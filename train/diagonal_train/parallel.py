@@ -42,7 +42,7 @@ def wrap(
     if config.kind == "ddp":
         return DistributedDataParallel(model)
     mesh = build_mesh(world, config)
-    dtype = torch.bfloat16 if precision == "bf16" else None
+    dtype = torch.bfloat16 if precision in {"bf16", "fp8"} else None
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
     # FSDP shards along the first dimension, which a scalar does not have.
     scalars = {parameter for parameter in model.parameters() if parameter.ndim == 0}

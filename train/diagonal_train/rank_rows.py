@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diagonal_infra.errors import UserError
 from diagonal_train.distributed import World
-from diagonal_train.watchdog import collective
+from diagonal_train.recovering.watchdog import collective
 
 CHUNK_BYTES = 32 << 20
 """Of all ranks' rows that are moved at a time."""

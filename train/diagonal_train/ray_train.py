@@ -6,14 +6,19 @@ cluster has left if `workers_min` says that fewer will do.
 """
 
 import dataclasses
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 from typing import Any
 
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Queue
 
-from diagonal_infra import ray_cluster
+from diagonal_infra import log, ray_cluster
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distributed import World, device_for
@@ -39,11 +44,11 @@ def train_on_ray(config: TrainConfig) -> TrainResult:
     patience = int(config.recovery.hang_seconds + GROUP_GRACE_SECONDS)
     least = config.workers if config.workers_min is None else config.workers_min
     # One processor more than the ranks: Ray Train's controller takes one.
-    with ray_cluster.start(num_cpus=config.workers + 1):
+    with ray_cluster.start(num_cpus=config.workers + 1), _shown_here() as records:
         use_gpu = ray.cluster_resources().get("GPU", 0) >= least
         trainer = TorchTrainer(
             _train_worker,
-            train_loop_config={"config": config},
+            train_loop_config={"config": config, "records": records},
             torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=patience),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=config.workers if least == config.workers else (least, config.workers),
@@ -62,8 +67,32 @@ def train_on_ray(config: TrainConfig) -> TrainResult:
     return read_summary(config.run)
 
 
+@contextmanager
+def _shown_here() -> Iterator[Queue]:
+    """A queue for the block; log records that workers put into it are logged by this process.
+
+    Ray itself would show all that its own actors say, too.
+    """
+    records = Queue(actor_options={"num_cpus": 0})
+    listener = QueueListener(records, _Relogged())  # pyright: ignore[reportArgumentType]  # has its methods
+    listener.start()
+    try:
+        yield records
+    finally:
+        listener.stop()
+        records.shutdown(force=True)
+
+
+class _Relogged(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """As if the record were of this process."""
+        logging.getLogger(record.name).handle(record)
+
+
 def _train_worker(settings: dict[str, Any]) -> None:
     """One rank; Ray Train has started the process group already."""
+    log.configure()
+    logging.getLogger().addHandler(QueueHandler(settings["records"]))
     context = ray.train.get_context()
     world = World(
         rank=context.get_world_rank(),

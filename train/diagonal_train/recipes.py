@@ -32,7 +32,7 @@ def demo() -> TrainConfig:
         ),
         augment=AugmentConfig(**changes, greyscale=0.25, outline=0.4, erase=0.2),
         optimizer=OptimizerConfig(
-            lr=1e-3, eps=1e-8, weight_decay=0.1, warmup_steps=80, clip_grad_norm=1
+            lr=1e-3, eps=1e-8, weight_decay=0.1, warmup_steps=50, clip_grad_norm=1
         ),
         global_batch_size=128,
         samples_seen=204_800,

@@ -21,7 +21,7 @@ from diagonal_infra.cli import Positional, run_command
 from diagonal_infra.errors import UserError, require
 from diagonal_infra.html_page import html_page
 from diagonal_train.config.compare import flatten
-from diagonal_train.metrics import read_metrics
+from diagonal_train.watching.metrics import read_metrics
 
 X_FIELDS = {"samples": ("samples_seen", "samples seen"), "seconds": ("wall_seconds", "seconds")}
 CURVES = {

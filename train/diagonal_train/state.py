@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diagonal_train.models import DualEncoder
+from diagonal_train.encoders.models import DualEncoder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,34 +10,39 @@ Shape suffixes: B samples of this rank, G samples of all ranks, T tokens.
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from diagonal_train import gradient_cache, loss_scale, out_of_memory
+from diagonal_train import gradient_cache
 from diagonal_train.checkpoint import Saver
 from diagonal_train.config.train import TrainConfig
+from diagonal_train.distill import teacher_of
 from diagonal_train.distributed import World, sum_over_ranks
-from diagonal_train.ema import ema_decay_at
-from diagonal_train.loss import contrastive_loss
-from diagonal_train.lr_schedule import lr_at
+from diagonal_train.loss import contrastive_loss, distilled_loss
 from diagonal_train.micro_batches import MicroBatches, micro_batches
-from diagonal_train.optimizer import set_lr, update
 from diagonal_train.parallel import clip_grad_norm
 from diagonal_train.rank_rows import RankRows
-from diagonal_train.spikes import must_skip
-from diagonal_train.stage_clock import StageClock
+from diagonal_train.recovering import out_of_memory
+from diagonal_train.recovering.spikes import must_skip
 from diagonal_train.start import Start
 from diagonal_train.state import TrainState
 from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import STEP_KEY, generator_for
 from diagonal_train.streaming.samples import CAUSES
+from diagonal_train.updating import loss_scale
+from diagonal_train.updating.ema import ema_decay_at
+from diagonal_train.updating.lr_schedule import lr_at
+from diagonal_train.updating.optimizer import set_lr, update
+from diagonal_train.watching.stage_clock import StageClock
 
 Features = tuple[Tensor, Tensor]
 """Image and text embeddings."""
-HALF_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
+LOSS_PARTS = ("contrastive_loss", "distillation_loss")
+HALF_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
+"""Of the encoders; under fp8 of what is not in 8 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,8 @@ class StepStats:
     """This rank's, by stage; see stage_clock.py."""
     features: Features | None = None
     """Embeddings of this rank's samples, detached."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """What the loss is made of, by name, if there is a teacher."""
 
 
 def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
@@ -89,12 +96,12 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
     set_lr(job.state.optimizer, lr)
     with out_of_memory.explained(config, len(batch.uids)):
         parts = micro_batches(batch, config, job.state.model, step=step, rank=job.world.rank)
-        loss, grad_norm, features = _gradients(job, parts)
+        found = _gradients(job, parts)
     counts = [batch.replaced[cause] for cause in CAUSES]
-    values = [loss.item(), grad_norm, stop, *counts]
-    own = torch.tensor(values, dtype=torch.float64, device=device)
-    total_loss, total_norm, asked, *counts = sum_over_ranks(own).tolist()
-    mean_loss, mean_norm = total_loss / job.world.world_size, total_norm / job.world.world_size
+    values = [found.loss.item(), found.grad_norm, stop, *counts, *found.parts.tolist()]
+    own, ranks = torch.tensor(values, dtype=torch.float64, device=device), job.world.world_size
+    total_loss, total_norm, asked, *rest = sum_over_ranks(own).tolist()
+    mean_loss, mean_norm = total_loss / ranks, total_norm / ranks
     skipped = must_skip(job.state.meters, config.recovery, loss=mean_loss, grad_norm=mean_norm)
     if not skipped:
         with job.clock.stage("optimizer"), out_of_memory.explained(config, len(batch.uids)):
@@ -105,15 +112,27 @@ def train_step(job: Job, batch: Batch, step: int, *, stop: bool) -> StepStats:
         grad_norm=mean_norm,
         stop=asked > 0,
         skipped=skipped,
-        replaced=Counter({c: int(n) for c, n in zip(CAUSES, counts, strict=True) if n}),
+        replaced=Counter({c: int(n) for c, n in zip(CAUSES, rest, strict=False) if n}),
         duplicate_captions=_duplicate_captions(batch.tokens, job.world),
         seconds=job.clock.take(),
-        features=features,
+        features=found.features,
+        parts={p: n / ranks for p, n in zip(LOSS_PARTS, rest[len(CAUSES) :], strict=False)},
     )
 
 
-def _gradients(job: Job, parts: MicroBatches) -> tuple[Tensor, float, Features]:
-    """This rank's loss, the norm of all gradients, which are in place and bounded, and embeddings.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Found:
+    """Of this rank; its gradients are in place."""
+
+    loss: Tensor
+    features: Features
+    parts: Tensor
+    """Of the loss, in the order of LOSS_PARTS; empty without a teacher."""
+    grad_norm: float = math.nan
+
+
+def _gradients(job: Job, parts: MicroBatches) -> _Found:
+    """The loss and the norm of all gradients, which are in place and bounded.
 
     In fp16 it is done again with a smaller loss scale until no gradient overflows.
     """
@@ -123,20 +142,20 @@ def _gradients(job: Job, parts: MicroBatches) -> tuple[Tensor, float, Features]:
     while True:
         job.state.optimizer.zero_grad(set_to_none=True)
         scale = loss_scale.loss_scale(meters) if config.precision == "fp16" else 1.0
-        loss, features = _backward(job, parts, scale)
+        found = _backward(job, parts, scale)
         if config.precision == "fp16":
             loss_scale.unscale((p.grad for p in parameters), scale)
         grad_norm = clip_grad_norm(parameters, longest).item()
         if config.precision != "fp16":
-            return loss, grad_norm, features
+            return replace(found, grad_norm=grad_norm)
         if math.isfinite(grad_norm):
             loss_scale.went_well(meters)
         if math.isfinite(grad_norm) or not loss_scale.shrink(meters):
-            return loss / scale, grad_norm, features
+            return replace(found, loss=found.loss / scale, grad_norm=grad_norm)
 
 
-def _backward(job: Job, parts: MicroBatches, scale: float) -> tuple[Tensor, Features]:
-    """This rank's loss times `scale`, and embeddings; gradients are added to the parameters'."""
+def _backward(job: Job, parts: MicroBatches, scale: float) -> _Found:
+    """This rank's loss times `scale`; gradients are added to the parameters'."""
     config, clock = job.config, job.clock
     device_type, low = job.world.device.type, HALF_PRECISION.get(config.precision)
 
@@ -148,14 +167,24 @@ def _backward(job: Job, parts: MicroBatches, scale: float) -> tuple[Tensor, Feat
             return job.replica(*inputs)
 
     seen: list[Features] = []
+    shown: list[Tensor] = []
+    teacher = teacher_of(parts.batch, config)
 
     def loss_of(*outputs: Tensor) -> Tensor:
         seen.append((outputs[0].detach(), outputs[1].detach()))
-        loss = contrastive_loss(*outputs, kind=config.loss, tile=config.loss_tile)
+        if teacher is None:
+            loss = contrastive_loss(*outputs, kind=config.loss, tile=config.loss_tile)
+        else:
+            image_BD, text_BD, logit_scale = outputs
+            loss, *of_loss = distilled_loss(
+                image_BD, text_BD, logit_scale, teacher, config.loss_tile
+            )
+            shown.extend(of_loss)
         return loss if scale == 1 else loss * scale
 
     loss = gradient_cache.backward(embed, len(parts), loss_of, job.replica, clock)
-    return loss, seen[0]
+    values = torch.stack(shown) if shown else loss.new_empty(0)
+    return _Found(loss=loss, features=seen[0], parts=values)
 
 
 def _duplicate_captions(tokens_BT: Tensor, world: World) -> int:

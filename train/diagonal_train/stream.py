@@ -32,6 +32,7 @@ from diagonal_train.streaming.index import SampleIndex, open_index
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.order import OrderPlan, lanes_of, plan_order
+from diagonal_train.streaming.teacher import teacher_width
 from diagonal_train.streaming.tokenize import ClipTokenizer
 
 __all__ = [
@@ -280,6 +281,7 @@ def _stream(config: StreamConfig, part: int, parts: int, samples_seen: int) -> L
         lanes=lanes,
         first_batch=batch_at(samples_seen, plan),
         last_batch=None,
+        teacher_width=teacher_width(index, config),
     )
 
 

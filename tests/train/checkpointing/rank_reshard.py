@@ -13,10 +13,10 @@ from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
 from diagonal_train.config.optimizer import OptimizerConfig
 from diagonal_train.config.parallel import ParallelConfig, ParallelKind
 from diagonal_train.distributed import World, from_environment, in_process_group
-from diagonal_train.models import build_model
-from diagonal_train.optimizer import build_optimizer
+from diagonal_train.encoders.models import build_model
 from diagonal_train.parallel import keep_apart, wrap
 from diagonal_train.state import TrainState
+from diagonal_train.updating.optimizer import build_optimizer
 
 
 def build_state(world: World, kind: ParallelKind, seed: int) -> TrainState:

@@ -21,7 +21,7 @@ from diagonal_train.checkpoint import Saver
 from diagonal_train.checkpointing import manifest, writer
 from diagonal_train.config.checkpoint import CheckpointConfig
 from diagonal_train.distributed import World
-from diagonal_train.models import DualEncoder
+from diagonal_train.encoders.models import DualEncoder
 from diagonal_train.state import TrainState
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from diagonal_train.config.model import ModelConfig
-from diagonal_train.load import LoadedModel
-from diagonal_train.models import build_model, build_tokenizer
+from diagonal_train.encoders.load import LoadedModel
+from diagonal_train.encoders.models import build_model, build_tokenizer
 from diagonal_train.recipes import TRAIN
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.transforms import preprocess_for_eval

@@ -14,9 +14,9 @@ from transformers import AutoProcessor, CLIPModel
 
 from diagonal_infra.errors import UserError
 from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
+from diagonal_train.encoders.load import LoadedModel
+from diagonal_train.encoders.models import build_model
 from diagonal_train.exporting.hugging_face import check_held, write_hugging_face
-from diagonal_train.load import LoadedModel
-from diagonal_train.models import build_model
 from diagonal_train.streaming.tokenize import ClipTokenizer
 
 

@@ -8,8 +8,8 @@ import torch
 from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 
+from diagonal_train.encoders.load import LoadedModel
 from diagonal_train.exporting.onnx import OPSET, write_onnx
-from diagonal_train.load import LoadedModel
 
 
 @pytest.fixture(scope="module", params=["heads", "demo"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diagonal_train import image_encoder
+from diagonal_train.encoders import image_encoder
 from diagonal_train.exporting.open_clip import write_open_clip
 
 

@@ -8,7 +8,7 @@ import torch
 
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.config.train import TrainConfig
-from diagonal_train.models import build_tokenizer
+from diagonal_train.encoders.models import build_tokenizer
 from diagonal_train.stream import open_stream, read_batches
 from diagonal_train.streaming import samples
 from diagonal_train.streaming.batch import Batch, concatenate

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from diagonal_train.config.model import ModelConfig, TextConfig
-from diagonal_train.models import build_tokenizer, is_plain
+from diagonal_train.encoders.models import build_tokenizer, is_plain
 from diagonal_train.streaming import tokenize
 from diagonal_train.streaming.tokenize import END, START, ClipTokenizer, Tokenizer, word_ids
 

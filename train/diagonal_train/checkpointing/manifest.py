@@ -95,6 +95,11 @@ def seems_complete(run: str, step: int) -> bool:
         return False
 
 
+def has_manifest(run: str, step: int) -> bool:
+    """Whether the checkpoint was whole once: no save or deletion that is killed leaves this."""
+    return storage.exists(storage.join(place(run, step), MANIFEST))
+
+
 def delete(run: str, step: int) -> None:
     """Remove a checkpoint, its manifest first: a kill leaves no complete one without a file."""
     path = place(run, step)

@@ -34,10 +34,20 @@ FREE_FIELDS = {
     "recovery.max_rollbacks",
     "recovery.hang_seconds",
     "recovery.data_wait_seconds",
+    "accept_changes",
     "dry_run",
 } | {f"stream.{name}" for name in READING_FIELDS}
 FREE_FIELDS |= {f"logging.{field.name}" for field in dataclasses.fields(LoggingConfig)}
 FREE_FIELDS |= {f"probe.{field.name}" for field in dataclasses.fields(ProbeConfig)}
+
+# The saved state has the shape that these give it, and its number counts batches of one size.
+FIXED_FIELDS = ("model.", "lock.", "loss ", "global-batch-size ", "optimizer.kind ", "ema-decay ")
+
+
+def fixed_of(differences: list[str]) -> list[str]:
+    """Of what `differing_fields` gives, that which no run can change."""
+    starts = tuple(f"--{name}" for name in FIXED_FIELDS)
+    return [difference for difference in differences if difference.startswith(starts)]
 
 
 def differing_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -57,17 +57,15 @@ class OptimizerConfig:
 
 
 def check_schedule(config: OptimizerConfig, total_steps: int) -> None:
-    """Warm-up and cooldown fit into the run.
+    """Warm-up and cooldown do not overlap; a warm-up longer than the run is only warned of.
 
     Raises:
-        ValueError: they are longer; the message names the flags.
+        ValueError: they do; the message names the flags.
     """
     warmup, cooldown = config.warmup_steps, config.cooldown_steps
-    parts = f"--optimizer.warmup-steps {warmup}"
-    if cooldown:
-        parts += f" and --optimizer.cooldown-steps {cooldown} together"
     require(
-        warmup + cooldown <= total_steps,
-        f"{parts} are more than the {total_steps} steps that --samples-seen over "
-        "--global-batch-size gives; shorten them or train longer",
+        cooldown == 0 or warmup + cooldown <= total_steps,
+        f"--optimizer.warmup-steps {warmup} and --optimizer.cooldown-steps {cooldown} together are "
+        f"more than the {total_steps} steps that --samples-seen over --global-batch-size gives; "
+        "shorten them or train longer",
     )

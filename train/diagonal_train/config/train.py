@@ -6,6 +6,7 @@ from typing import Literal
 from diagonal_infra.errors import require
 from diagonal_train.config.augment import AugmentConfig
 from diagonal_train.config.checkpoint import CheckpointConfig
+from diagonal_train.config.distill import DistillConfig
 from diagonal_train.config.lock import LockConfig
 from diagonal_train.config.logging import LoggingConfig
 from diagonal_train.config.model import ModelConfig
@@ -21,7 +22,7 @@ from diagonal_train.streaming.config import (
     check_weights,
 )
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "fp8"]
 Launcher = Literal["process", "ray"]
 Loss = Literal["softmax", "sigmoid"]
 ActivationCheckpointing = Literal["none", "full", "selective"]
@@ -62,6 +63,8 @@ class TrainConfig:
     """Trackers that records go to."""
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     """What is asked of the model while it trains."""
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    """A teacher whose embeddings are stored with the data."""
     global_batch_size: int = 32_768
     """Samples of one step over all ranks."""
     samples_seen: int = 12_800_000_000
@@ -71,7 +74,8 @@ class TrainConfig:
     then use; it rises to this value over the first steps. None keeps no average."""
     precision: Precision = "bf16"
     """Of the encoders; weights, loss and optimizer are fp32 in all. fp16 scales the loss, and a
-    step whose gradients overflow is done again with half the scale."""
+    step whose gradients overflow is done again with half the scale. fp8 is bf16 with the blocks'
+    linear layers in 8 bits, on GPUs that have them."""
     seed: int = 0
     """Of weights, order, crops and augmentation."""
     log_every_steps: int = 1
@@ -103,6 +107,9 @@ class TrainConfig:
     worker_failures: int = 3
     """How often `--launcher ray` starts the ranks anew after one failed; loss of a node does not
     count."""
+    accept_changes: bool = False
+    """Go on although settings or data are not those that the run began with; what differs is
+    logged. What the saved state must fit, the model for instance, cannot change."""
     dry_run: bool = False
     """Print size, work, memory and time of the run and stop; no data or run folder is touched."""
 
@@ -122,6 +129,10 @@ class TrainConfig:
         require(self.loss_tile >= 1, f"--loss-tile must be at least 1, got {self.loss_tile}")
         micro = self.micro_batch_size
         require(micro is None or micro >= 1, f"--micro-batch-size must be at least 1, got {micro}")
+        require(
+            not self.distill.weight or self.loss == "softmax",
+            "--distill.weight needs --loss softmax: a teacher's probabilities are those of softmax",
+        )
         share = self.patch_dropout
         require(0 <= share < 1, f"--patch-dropout is a share below 1, got {share}")
         least = self.workers if self.workers_min is None else self.workers_min
@@ -146,4 +157,5 @@ class TrainConfig:
             image_size=self.model.image_size,
             context_length=self.model.text.context_length,
             **vars(self.schedule),
+            teacher=self.distill.teacher if self.distill.weight else None,
         )

@@ -14,11 +14,11 @@ from typing import Any
 
 from diagonal_infra.errors import UserError
 from diagonal_infra.run_dir import to_json
-from diagonal_train import image_encoder
+from diagonal_train.encoders import image_encoder
+from diagonal_train.encoders.load import LoadedModel
 from diagonal_train.exporting.open_clip import model_settings, save_weights, weights_of
 from diagonal_train.exporting.rename import renamed
 from diagonal_train.exporting.tokenizer_files import end_id, start_id, write_for_transformers
-from diagonal_train.load import LoadedModel
 from diagonal_train.streaming.tokenize import ClipTokenizer
 
 BICUBIC = 3
@@ -33,7 +33,7 @@ IDLE_KEYS = {"patch_dropout"}
 VISION_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
 TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 OWN_CODE = ("modeling_diagonal_clip.py", "patch_resnet.py")
-OWN_IMPORT = ("from diagonal_train.patch_resnet import", "from .patch_resnet import")
+OWN_IMPORT = ("from diagonal_train.encoders.patch_resnet import", "from .patch_resnet import")
 PACKAGE = Path(__file__).parent.parent
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from diagonal_train.config.export import ExportFormat
+from diagonal_train.encoders.load import LoadedModel
 from diagonal_train.exporting.hugging_face import has_own_code
 from diagonal_train.exporting.records import Records, shown_address
-from diagonal_train.load import LoadedModel
 
 LIBRARY = {"hf": "transformers", "open_clip": "open_clip", "onnx": "onnx"}
 PIXELS = {
@@ -49,7 +49,7 @@ OWN_ENCODER = """
 Its image encoder is Diagonal's own. Before the call above, make it known to timm:
 
 ```python
-from diagonal_train import image_encoder
+from diagonal_train.encoders import image_encoder
 
 image_encoder.register()
 ```

@@ -12,7 +12,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.clip.modeling_clip import CLIPPreTrainedModel
 
-from diagonal_train.patch_resnet import PatchResNet
+from diagonal_train.encoders.patch_resnet import PatchResNet
 
 
 class DiagonalImageEncoder(PatchResNet):

@@ -12,6 +12,7 @@ MAX_INSIDE_BYTES lie beside a graph, in GRAPH.onnx.data.
 """
 
 import importlib.util
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from torch import Tensor, nn
 
 from diagonal_infra.errors import UserError
 from diagonal_infra.run_dir import to_json
+from diagonal_train.encoders.load import LoadedModel
 from diagonal_train.exporting.open_clip import preprocessing
 from diagonal_train.exporting.tokenizer_files import write_for_graphs
-from diagonal_train.load import LoadedModel
 from diagonal_train.streaming.tokenize import ClipTokenizer
 
 OPSET = 18
@@ -31,6 +32,8 @@ OPSET = 18
 MAX_INSIDE_BYTES = 2**30
 """A protocol buffer holds 2 GiB."""
 NEEDED = ("onnx", "onnxscript")
+TALKATIVE = ("onnx_ir", "onnxscript")
+"""Loggers that tell of each node they fold."""
 
 
 class ImageGraph(nn.Module):
@@ -70,6 +73,8 @@ def check_exporter() -> None:
 
 def write_onnx(folder: Path, loaded: LoadedModel) -> None:
     """Both graphs, and what feeds them."""
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     size, length = loaded.image_size, loaded.config.text.context_length
     clip = loaded.model.clip
     # A batch of 1 would be taken for the only size there is.

@@ -4,7 +4,7 @@
     open_clip_model.safetensors     weights under the names they have in training
 
 Every model can be written so, since the encoders are open_clip's. The demo's image encoder is not
-among timm's models until `diagonal_train.image_encoder.register()` is called.
+among timm's models until `diagonal_train.encoders.image_encoder.register()` is called.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from diagonal_infra.run_dir import to_json
 from diagonal_train.config.model import ModelConfig
-from diagonal_train.load import LoadedModel
-from diagonal_train.models import built_in_settings, open_clip_settings
+from diagonal_train.encoders.load import LoadedModel
+from diagonal_train.encoders.models import built_in_settings, open_clip_settings
 
 
 def write_open_clip(folder: Path, loaded: LoadedModel) -> None:

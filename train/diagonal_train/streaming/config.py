@@ -4,6 +4,7 @@ StreamConfig            data, batch size, seed, sizes: what `batches` and `datal
 └── LoaderConfig        order, crops, reading; the group `--stream.*` of the train command
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -113,6 +114,8 @@ class StreamConfig(LoaderConfig):
     """Smaller sizes, as pairs of samples seen and the size from there on, the first at 0."""
     context_lengths: Steps = ()
     """Smaller lengths that captions are cut to, in the same form; rows stay `context_length`."""
+    teacher: str | None = None
+    """Name of the teacher whose stored embeddings are delivered too; None reads none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,6 +126,8 @@ class StreamConfig(LoaderConfig):
         require(self.context_length >= 2, "--context-length must be at least 2")
         check_steps(self.image_sizes, least=1, most=self.image_size, flag="--image-sizes")
         lengths, most = self.context_lengths, self.context_length
+        if self.teacher is not None:
+            check_teacher_name(self.teacher, flag="--teacher")
         check_steps(lengths, least=2, most=most, flag="--context-lengths")
 
     def image_size_at(self, batch_index: int) -> int:
@@ -146,6 +151,16 @@ def check_batch_size(size: int, lanes: int, *, flag: str) -> None:
         size > 0 and size % lanes == 0,
         f"--global-batch-size {size} is no multiple of {flag} {lanes}; {near} is",
     )
+
+
+def check_teacher_name(name: str, *, flag: str) -> None:
+    """A member's extension: readers of tars turn it to lower case and cut the key at the first dot.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    good = re.fullmatch(r"[a-z0-9_-]+", name) is not None
+    require(good, f"{flag} is made of a-z, 0-9, _ and -, got {name!r}")
 
 
 def check_weights(weights: tuple[float, ...], data: str) -> None:

@@ -7,6 +7,7 @@ What a sample looks like depends on (seed, position) only. So batch b is the sam
 of ranks and workers, and a stream that starts at batch b needs no other state than b.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,7 +32,9 @@ from diagonal_train.streaming.order import (
     uniforms_at,
 )
 from diagonal_train.streaming.read_ahead import ReadAhead
+from diagonal_train.streaming.reader import BadSampleError
 from diagonal_train.streaming.samples import SampleSource
+from diagonal_train.streaming.teacher import teacher_rows
 from diagonal_train.streaming.tokenize import cut_captions
 from diagonal_train.streaming.transforms import CROP_UNIFORMS, train_pixels
 
@@ -56,6 +59,8 @@ class LaneStream(IterableDataset[Batch | DiagonalError]):
     lanes: range
     first_batch: int
     last_batch: int | None
+    teacher_width: int | None = None
+    """Of `teacher_width`, if the configuration names a teacher."""
 
     def __iter__(self) -> Iterator[Batch | DiagonalError]:
         try:
@@ -100,12 +105,16 @@ class LaneStream(IterableDataset[Batch | DiagonalError]):
 
     def _batch(self, source: SampleSource, order: "_BatchOrder", clock: "StageClock") -> Batch:
         count, size = len(order.numbers), self.config.image_size_at(order.batch_index)
-        images = empty_shared(count, size)
-        pixels = images.numpy()
+        images = empty_shared((count, size, size, 3), torch.uint8)
+        pixels, width = images.numpy(), self.teacher_width
+        teacher = None if width is None else empty_shared((count, 2, width), torch.float16)
+        rows = None if teacher is None else teacher.numpy()
         captions, used = [], np.empty(count, np.int64)
         replaced: Counter[str] = Counter()
         for i, (number, span, position, uniforms) in enumerate(order.samples()):
-            then = partial(self._decode_into, pixels[i], uniforms, clock)
+            then = partial(
+                self._decode_into, pixels[i], None if rows is None else rows[i], uniforms, clock
+            )
             caption, used[i], cause = source.use(number, span, position, then)
             captions.append(caption)
             if cause is not None:
@@ -119,6 +128,7 @@ class LaneStream(IterableDataset[Batch | DiagonalError]):
             tokens=tokens,
             uids=self.index.uids(used),
             noise=torch.from_numpy(order.uniforms[:, :NOISE_WIDTH].astype(np.float32)),
+            teacher=teacher,
             replaced=replaced,
             seconds=clock.seconds,
         )
@@ -126,14 +136,23 @@ class LaneStream(IterableDataset[Batch | DiagonalError]):
     def _decode_into(
         self,
         out_HWC: np.ndarray,
+        teacher_2E: np.ndarray | None,
         uniforms: list[float],
         clock: "StageClock",
         content: bytes,
         captions: list[str],
+        members: dict[str, bytes],
     ) -> str:
         clock.stop("read")
+        which = chosen(captions, uniforms)
+        if teacher_2E is not None:
+            assert self.config.teacher is not None
+            rows = teacher_rows(members, self.config.teacher, len(captions))
+            if rows.shape[1] != teacher_2E.shape[1]:
+                raise BadSampleError("teacher_broken")
+            teacher_2E[:] = rows[[0, 1 + which]]
         train_pixels(content, out_HWC, uniforms[CROP], self.config)
-        return chosen(captions, uniforms)
+        return captions[which]
 
     def _raw_batch(self, source: SampleSource, order: "_BatchOrder") -> RawBatch:
         images, captions, used = [], [], np.empty(len(order.numbers), np.int64)
@@ -141,7 +160,7 @@ class LaneStream(IterableDataset[Batch | DiagonalError]):
         for i, (number, span, position, uniforms) in enumerate(order.samples()):
             pair, used[i], cause = source.use(number, span, position, _pair)
             images.append(pair[0])
-            captions.append(chosen(pair[1], uniforms))
+            captions.append(pair[1][chosen(pair[1], uniforms)])
             if cause is not None:
                 replaced[cause] += 1
         uids = self.index.uids(used)
@@ -185,19 +204,18 @@ class _BatchOrder:
         )
 
 
-def chosen(captions: list[str], uniforms: list[float]) -> str:
-    """The caption that a sample has this time."""
-    return captions[int(uniforms[CAPTION] * len(captions))]
+def chosen(captions: list[str], uniforms: list[float]) -> int:
+    """Which of its captions a sample has this time."""
+    return int(uniforms[CAPTION] * len(captions))
 
 
-def empty_shared(count: int, size: int) -> Tensor:
-    """Room for B×H×W×C pixels; in a worker process, where the training process can read it."""
-    shape = (count, size, size, 3)
+def empty_shared(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Room for numbers; in a worker process, where the training process can read it."""
     if get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
+        return torch.empty(shape, dtype=dtype)
     # As torch's default_collate does it: otherwise the batch is copied once more when it is sent.
-    storage = torch.UntypedStorage._new_shared(count * size * size * 3)
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)
+    return torch.empty(0, dtype=dtype).set_(storage).view(shape)
 
 
 def worker_lanes(lanes: range) -> range:
@@ -209,5 +227,8 @@ def worker_lanes(lanes: range) -> range:
     return lanes[own.start : own.stop]
 
 
-def _pair(content: bytes, captions: list[str]) -> tuple[bytes, list[str]]:
+def _pair(
+    content: bytes, captions: list[str], members: dict[str, bytes]
+) -> tuple[bytes, list[str]]:
+    del members
     return content, captions

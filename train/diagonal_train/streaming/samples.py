@@ -33,6 +33,8 @@ CAUSES = (
     "image_missing",
     "caption_missing",
     "decode_failed",
+    "teacher_missing",
+    "teacher_broken",
 )
 """Why a sample is replaced: a closed set, counted in the metrics."""
 NEIGHBOURS = 4
@@ -61,7 +63,7 @@ class SampleSource:
         number: int,
         window: Window,
         position: int,
-        then: Callable[[bytes, list[str]], Result],
+        then: Callable[[bytes, list[str], dict[str, bytes]], Result],
     ) -> tuple[Result, int, str | None]:
         """What `then` makes of a sample, the number of the sample used, and why if it is another.
 
@@ -69,7 +71,8 @@ class SampleSource:
             number: the sample's.
             window: the run it is read with.
             position: of the flat stream.
-            then: given the encoded image and its captions; may raise DecodeError.
+            then: given the encoded image, its captions and all members; may raise DecodeError
+                or BadSampleError.
 
         Raises:
             DiagonalError: too many samples cannot be used; the message names a shard.
@@ -77,7 +80,7 @@ class SampleSource:
         self._read += 1
         try:
             start, length = int(self._index.offset[number]), int(self._index.length[number])
-            return then(*self._pair(self.reader.read(window, start, length))), number, None
+            return then(*self._parts(self.reader.read(window, start, length))), number, None
         except (BadSampleError, ShardChangedError, DecodeError) as error:
             cause = cause_of(error)
         self._note_bad(number, cause)
@@ -86,7 +89,7 @@ class SampleSource:
         others = replacements_for(number, len(self._index), rng)
         for other in itertools.islice(others, MAX_REPLACEMENTS):
             try:
-                return then(*self._pair(self._read_alone(other))), other, cause
+                return then(*self._parts(self._read_alone(other))), other, cause
             except (BadSampleError, ShardChangedError, DecodeError) as error:
                 causes.append(cause_of(error))
         raise DiagonalError(
@@ -99,9 +102,9 @@ class SampleSource:
         """Close files and end reading ahead."""
         self.reader.close()
 
-    def _pair(self, content: bytes) -> tuple[bytes, list[str]]:
+    def _parts(self, content: bytes) -> tuple[bytes, list[str], dict[str, bytes]]:
         image, members = image_and_members(content)
-        return image, captions_of(members, self._config.captions)
+        return image, captions_of(members, self._config.captions), members
 
     def _read_alone(self, number: int) -> bytes:
         place = self._index.shard, self._index.offset, self._index.length

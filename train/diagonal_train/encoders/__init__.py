@@ -1,0 +1,10 @@
+"""The dual encoder, and what a run changes about it.
+
+models          build_model: open_clip's encoders behind one adapter, its only importer
+image_encoder   the demo's encoder, made known to timm;  patch_resnet  the same in torch alone
+load            a trained model out of a run folder
+fit_model       what a configuration changes: text_trim, patch_dropout, fp8, recomputed blocks
+locking         encoders, or their first layers, that are not trained
+schedule        smaller images and shorter texts at first
+layers          which layer of which encoder a parameter belongs to
+"""
