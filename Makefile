@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock format check test test-all bench clean \
-	candidates shards retry report scores filters reshard takedown train eval explore launch demo
+	candidates shards retry report scores dedup decontaminate filters reshard takedown train eval explore launch demo
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ report: .venv/ready ## What became of a dataset's candidates, by reason and host
 
 scores: .venv/ready ## Dataset x model -> score columns and embeddings
 	$(RUN) diagonal_eval.scores $(RECIPE) $(ARGS)
+
+dedup: .venv/ready ## Dataset -> columns of copies (RECIPE=exact, perceptual, semantic)
+	$(RUN) diagonal_data.dedup $(RECIPE) $(ARGS)
+
+decontaminate: .venv/ready ## Near-duplicates of evaluation sets (RECIPE=index, then RECIPE=mark)
+	$(RUN) diagonal_data.decontaminate $(RECIPE) $(ARGS)
 
 filters: .venv/ready ## Row tables + recipe -> keep list, funnel, report
 	$(RUN) diagonal_data.filters $(RECIPE) $(ARGS)
@@ -92,7 +98,7 @@ test: .venv/ready ## The test suite, on two cores, in minutes
 test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, reshard, loss, train, accuracy or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, reshard, dedup, loss, train, accuracy or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

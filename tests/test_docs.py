@@ -21,6 +21,8 @@ BY_MODULE = {module: name for name, module in MODULES.items()} | {
     "diagonal_eval.explore": "explore",
     "diagonal_data.report": "report",
     "diagonal_data.takedown": "takedown",
+    "diagonal_data.dedup": "dedup",
+    "diagonal_data.decontaminate": "decontaminate",
 }
 DEFAULTS = {"reshard": DEFAULT, "takedown": "add"}
 """The recipes of commands that need none to be named."""

@@ -9,6 +9,7 @@ import pytest
 
 from diagonal_data import recipes as data_recipes
 from diagonal_data.reshard.config import RESHARD
+from diagonal_data.dedup import recipes as dedup_recipes
 from diagonal_eval import recipes as eval_recipes
 from diagonal_infra.cli import parse_recipe
 from diagonal_train import recipes as train_recipes
@@ -17,6 +18,8 @@ COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
     "candidates": data_recipes.CANDIDATES,
     "shards": data_recipes.SHARDS,
     "report": data_recipes.REPORT,
+    "dedup": dedup_recipes.DEDUP,
+    "decontaminate": dedup_recipes.DECONTAMINATE,
     "filters": data_recipes.FILTERS,
     "reshard": RESHARD,
     "train": train_recipes.TRAIN,

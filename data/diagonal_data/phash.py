@@ -12,16 +12,16 @@ SIDE = 32
 KEPT = 8
 
 
-def _dct_rows() -> np.ndarray:
-    """The first `KEPT` rows of the orthonormal DCT-II matrix of size `SIDE`."""
-    frequency = np.arange(KEPT)[:, None]
-    sample = np.arange(SIDE)[None, :]
-    rows = np.sqrt(2 / SIDE) * np.cos(np.pi * (2 * sample + 1) * frequency / (2 * SIDE))
+def dct_rows(side: int, kept: int) -> np.ndarray:
+    """The first `kept` rows of the orthonormal DCT-II matrix of size `side`."""
+    frequency = np.arange(kept)[:, None]
+    sample = np.arange(side)[None, :]
+    rows = np.sqrt(2 / side) * np.cos(np.pi * (2 * sample + 1) * frequency / (2 * side))
     rows[0] /= np.sqrt(2)
     return rows
 
 
-DCT_ROWS = _dct_rows()
+DCT_ROWS = dct_rows(SIDE, KEPT)
 
 
 def phash(pixels: np.ndarray) -> int:

@@ -52,8 +52,13 @@ class ScoreSet:
 
     def is_current(self, shard: str, source: str) -> bool:
         """Whether a shard's table is there and was computed from this source."""
+        return self.source(shard) == source
+
+    def source(self, shard: str) -> str | None:
+        """What a shard's table was computed from; None if there is no table or it does not say."""
         schema = self.schema(shard)
-        return schema is not None and (schema.metadata or {}).get(SOURCE_KEY) == source.encode()
+        found = None if schema is None else (schema.metadata or {}).get(SOURCE_KEY)
+        return None if found is None else found.decode()
 
     def write(self, shard: str, table: pa.Table, source: str) -> None:
         """Write a shard's table, whole or not at all."""

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from diagonal_data.config import CaptionLength, Duplicates, FiltersConfig, HoldOut, ImageShape
-from diagonal_data.filters.duplicates import exact_copies, near_copies
+from diagonal_data.dedup.duplicates import exact_copies, near_copies
 from diagonal_data.parquet import read_parquet
 from diagonal_data.rows import is_listed, taken_down
 from diagonal_infra import storage
