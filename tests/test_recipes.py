@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from diagonal_data import recipes as data_recipes
+from diagonal_data.filters.recipes import FILTERS
 from diagonal_eval import recipes as eval_recipes
 from diagonal_infra.cli import parse_recipe
 from diagonal_train import recipes as train_recipes
@@ -16,7 +17,7 @@ COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
     "candidates": data_recipes.CANDIDATES,
     "shards": data_recipes.SHARDS,
     "report": data_recipes.REPORT,
-    "filters": data_recipes.FILTERS,
+    "filters": FILTERS,
     "reshard": data_recipes.RESHARD,
     "train": train_recipes.TRAIN,
     "eval": eval_recipes.EVAL,

@@ -36,22 +36,22 @@ def stream_rows(
 
     A candidate that was retried has a row in several shards: only the one of the last pass is read.
     """
-    superseded = _Superseded(dataset, passes)
+    superseded = Superseded(dataset, passes)
     for name, retry_pass in passes.items():
         if superseded.is_empty:
-            yield name, _read_table(dataset, name, columns)
+            yield name, read_shard_rows(dataset, name, columns)
             continue
-        table = _read_table(dataset, name, list(dict.fromkeys([*columns, "uid"])))
+        table = read_shard_rows(dataset, name, list(dict.fromkeys([*columns, "uid"])))
         is_old = superseded.mask(packed_uids(table["uid"]), retry_pass)
         yield name, table.filter(pa.array(~is_old)).select(list(columns))
 
 
-class _Superseded:
+class Superseded:
     """Which rows a later retry pass has fetched again; holds the uids of retry shards only."""
 
     def __init__(self, dataset: str, passes: Mapping[str, int]) -> None:
         retries = sorted((name for name in passes if passes[name]), key=lambda n: -passes[n])
-        uids = [packed_uids(_read_table(dataset, name, ["uid"])["uid"]) for name in retries]
+        uids = [packed_uids(read_shard_rows(dataset, name, ["uid"])["uid"]) for name in retries]
         self.is_empty = not uids
         if uids:
             ranks = np.repeat([passes[name] for name in retries], [len(part) for part in uids])
@@ -65,7 +65,8 @@ class _Superseded:
         return (self._uids[places] == uids) & (self._passes[places] > retry_pass)
 
 
-def _read_table(dataset: str, shard: str, columns: Sequence[str]) -> pa.Table:
+def read_shard_rows(dataset: str, shard: str, columns: Sequence[str]) -> pa.Table:
+    """All rows of one shard, those of earlier passes too."""
     return read_parquet(storage.join(shards_folder(dataset), f"{shard}.parquet"), columns)
 
 
