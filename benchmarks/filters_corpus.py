@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from diagonal_data.manifest import Manifest, ShardInfo
 from diagonal_data.schema import ROW_SCHEMA
-from diagonal_data.score_sets import SOURCE_KEY, ScoreSet
+from diagonal_data.score_sets import ScoreSet
 
 ROWS_PER_SHARD = 10_000
 SHARDS_PER_POOL_FILE = 10
@@ -84,10 +84,7 @@ def _write_shard(corpus: Corpus, name: str, sha256: str, rng: np.random.Generato
     scores = _scores(stored, rng)
     for (kind, set_name), columns in scores.items():
         target = ScoreSet(dataset=str(corpus.dataset), kind=kind, name=set_name)
-        Path(target.folder).mkdir(parents=True, exist_ok=True)
-        table = pa.table({"uid": stored["uid"], **columns})
-        table = table.replace_schema_metadata({SOURCE_KEY: sha256.encode()})
-        pq.write_table(table, target.path(name))
+        target.write(name, pa.table({"uid": stored["uid"], **columns}), sha256)
     return pa.table(
         {
             "uid": stored["uid"],

@@ -19,14 +19,12 @@ from diagonal_infra.errors import UserError
 
 CAPTION_WORDS = "caption_words"
 HOST = "host"
-AUTHORITY = "split_part(url, '/', 3)"
 HOST_SQL = (
-    f"CASE WHEN regexp_matches({AUTHORITY}, '[^A-Za-z0-9.:-]') OR url NOT LIKE '%://%' "
-    "THEN trim(lower(regexp_extract(url, "
-    "'^[^:/?#]*://(?:[^/?#]*@)?(\\[[^\\]]*\\]|[^/?#:]*)', 1)), '[]') "
-    f"ELSE lower(split_part({AUTHORITY}, ':', 1)) END"
+    "lower(CASE WHEN contains(url, '@') OR contains(url, '[') THEN trim(regexp_extract(url, "
+    "'^[^:/?#]*://(?:[^/?#]*@)?(\\[[^\\]]*\\]|[^/?#:]*)', 1), '[]') "
+    "ELSE regexp_extract(url, '^[^:/?#]*://([^/?#:]*)', 1) END)"
 )
-"""As `rows.host_of`; the pattern costs four times as much as the cuts."""
+"""As `rows.host_of`; the general pattern takes four times as long as the plain one."""
 DERIVED = {CAPTION_WORDS: "caption", HOST: "url"}
 """Name to the row table's column it is made of."""
 MADE_BY = {

@@ -117,8 +117,7 @@ class _Feed:
 def _schema(scan: Scan, ranks: Ranks) -> pa.Schema:
     """Of the batches: columns, rankings, and the place of the row."""
     ranked = [
-        (ranking.name, pa.float64() if ranking.share is None else pa.bool_())
-        for ranking in ranks.rankings
+        (ranking.name, pa.bool_() if ranking.test else pa.float64()) for ranking in ranks.rankings
     ]
     return pa.schema([*scan.schema, *(pa.field(*each) for each in ranked), (ROW, pa.int64())])
 

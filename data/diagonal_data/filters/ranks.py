@@ -5,17 +5,22 @@ have a score that is neither null nor NaN; n of them.
 
     quantile(v)    samples with a lesser score / (n - 1): 0 for the least, 1 for a greatest without
                    equals; equals share the place of the first of them; 0 if n is 1
+    quantile(v) > c is the comparison of v with one score, and computed so
     top(v, share)  v >= the score at place int(n × share), from 0, in falling order, as DataComp
                    counts it; equals of that score are in, so it may be more than the share
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from diagonal_data.filters.sql import Ranking
 from diagonal_infra.errors import UserError
+
+Place = TypeVar("Place", float, np.ndarray)
 
 
 class Ranks:
@@ -42,13 +47,35 @@ class Ranks:
         ordered = self._ordered[ranking.column]
         missing = np.asarray(values.is_null())
         numbers = _numbers(ranking.column, values.combine_chunks().fill_null(0))
-        if ranking.share is not None:
-            return pa.array(numbers >= threshold(ordered, ranking.share), mask=missing)
+        if ranking.test == "top":
+            return pa.array(numbers >= threshold(ordered, ranking.limit), mask=missing)
+        if ranking.test:
+            at_least = first_at(ordered, ranking.limit, above=ranking.test in (">", "<="))
+            reached = np.zeros(len(numbers), bool) if at_least is None else numbers >= at_least
+            return pa.array(reached if ranking.test[0] == ">" else ~reached, mask=missing)
         # Sorted, the look-ups walk through the scores instead of leaping.
         order = np.argsort(numbers)
         below = np.empty(len(numbers), np.int64)
         below[order] = ordered.searchsorted(numbers[order], "left")
-        return pa.array(below / max(len(ordered) - 1, 1), mask=missing)
+        return pa.array(quantile(below, len(ordered)), mask=missing)
+
+
+def quantile(below: Place, count: int) -> Place:
+    """Quantile of a value that `below` of `count` scores are less than."""
+    return below / max(count - 1, 1)
+
+
+def first_at(ordered: np.ndarray, limit: float, *, above: bool) -> float | None:
+    """The least score whose quantile is `limit` or more (or above it); None if no score's is."""
+    count = len(ordered)
+    find = bisect_right if above else bisect_left
+    start = find(range(count), limit, key=lambda place: quantile(place, count))
+    if start == len(ordered):
+        return None
+    # Equals share the place of their first, which may be before the limit.
+    first = ordered.searchsorted(ordered[start], "left")
+    after = start if first == start else int(ordered.searchsorted(ordered[start], "right"))
+    return ordered[after] if after < len(ordered) else None
 
 
 def threshold(ordered: np.ndarray, share: float) -> float:

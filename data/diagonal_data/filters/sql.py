@@ -27,6 +27,12 @@ CLASSES = frozenset(
 """Of DuckDB's expression classes those that read the row at hand only."""
 MACROS = frozenset({"fdiv", "fmod", "list_max", "list_min", "list_sum", "nullif", "split_part"})
 """Functions that DuckDB writes in SQL; others of the kind may give several rows for one."""
+TESTS = {
+    "COMPARE_GREATERTHAN": ">",
+    "COMPARE_GREATERTHANOREQUALTO": ">=",
+    "COMPARE_LESSTHAN": "<",
+    "COMPARE_LESSTHANOREQUALTO": "<=",
+}
 NAMED = re.compile(r"\s*([a-z][a-z0-9_]*)\s*:(?!:)\s*(.*)", re.DOTALL)
 """`REASON: CONDITION`."""
 
@@ -36,15 +42,15 @@ class Ranking:
     """A column of the query that is decided by a column's values in all samples."""
 
     column: str
-    share: float | None = None
-    """None is the quantile; a share is whether the value is in the top share."""
+    test: str = ""
+    """Empty is the quantile itself; `top` is whether the value is in the top share; > >= < and <=
+    are what comparing the quantile with `limit` gives, which is found without computing it."""
+    limit: float = 0.0
 
     @property
     def name(self) -> str:
         """Its name in the query; no column of a table is called so."""
-        return (
-            f"quantile:{self.column}" if self.share is None else f"top:{self.column}:{self.share}"
-        )
+        return f"{self.test or 'quantile'}:{self.column}:{self.limit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,19 +193,30 @@ def _nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def _ranking(node: dict[str, Any], text: str) -> Ranking | None:
+    """What a quantile(), a top(), or a quantile() compared with a number stands for."""
+    if node["class"] == "COMPARISON" and node["type"] in TESTS:
+        of, limit = _ranking(node["left"], text), _number(node["right"])
+        if of is not None and not of.test and limit is not None:
+            return Ranking(column=of.column, test=TESTS[node["type"]], limit=limit)
     if node["class"] != "FUNCTION" or node["function_name"] not in ("quantile", "top"):
         return None
-    name = node["function_name"]
     arguments = [argument["expression"] for argument in node["arguments"]]
-    if [a["class"] for a in arguments] != ["COLUMN_REF", "CONSTANT"][: 1 + (name == "top")]:
+    is_top = node["function_name"] == "top"
+    if [a["class"] for a in arguments] != ["COLUMN_REF", "CONSTANT"][: 1 + is_top]:
         raise _refused(text, "write quantile(COLUMN) or top(COLUMN, SHARE)")
     column = column_name(arguments[0], text)
-    if name == "quantile":
+    if not is_top:
         return Ranking(column=column)
-    share = float(arguments[1]["literal"]["text"])
-    if not 0 < share <= 1:
-        raise _refused(text, f"the share of top() is above 0 and at most 1, not {share}")
-    return Ranking(column=column, share=share)
+    share = _number(arguments[1])
+    if share is None or not 0 < share <= 1:
+        raise _refused(text, "the share of top() is a number above 0 and at most 1")
+    return Ranking(column=column, test="top", limit=share)
+
+
+def _number(node: dict[str, Any]) -> float | None:
+    if node["class"] != "CONSTANT" or node["literal"]["kind"] not in ("INTEGER", "NUMERIC"):
+        return None
+    return float(node["literal"]["text"])
 
 
 def _with_rankings(node: Any, text: str) -> Any:
@@ -211,7 +228,8 @@ def _with_rankings(node: Any, text: str) -> Any:
     ranking = _ranking(node, text) if "class" in node else None
     if ranking is None:
         return {key: _with_rankings(child, text) for key, child in node.items()}
-    return node["arguments"][0]["expression"] | {"column_names": [ranking.name]}
+    function = node if node["class"] == "FUNCTION" else node["left"]
+    return function["arguments"][0]["expression"] | {"column_names": [ranking.name]}
 
 
 def _plain_columns(node: Any, text: str) -> set[str]:
