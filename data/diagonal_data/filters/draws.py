@@ -20,9 +20,10 @@ def draw(seed: int, halves: np.ndarray, salt: str | np.ndarray) -> np.ndarray:
         halves: N×2 uint64, upper half first.
         salt: a rule's name, or a number per uid, such as the entry that it is drawn for.
     """
-    offset = np.uint64(SALTS[salt]) if isinstance(salt, str) else salt.astype(np.uint64)
-    start = np.uint64(seed % 2**64) * GOLDEN
-    salted = _mix(np.asarray(start + (offset << np.uint64(8))))
+    # A rule's number is below 256, an entry's above: no entry draws the lots of a rule.
+    number = np.array([SALTS[salt]]) if isinstance(salt, str) else salt << 8
+    start = np.array([seed % 2**64], np.uint64) * GOLDEN
+    salted = _mix(start + number.astype(np.uint64))
     return _mix(_mix(salted ^ halves[:, 0]) ^ halves[:, 1])
 
 
@@ -32,8 +33,7 @@ def chance(lots: np.ndarray) -> np.ndarray:
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        x = x + GOLDEN
-        x = (x ^ (x >> np.uint64(30))) * FIRST
-        x = (x ^ (x >> np.uint64(27))) * SECOND
-        return x ^ (x >> np.uint64(31))
+    x = x + GOLDEN
+    x = (x ^ (x >> np.uint64(30))) * FIRST
+    x = (x ^ (x >> np.uint64(27))) * SECOND
+    return x ^ (x >> np.uint64(31))

@@ -21,7 +21,7 @@ from diagonal_data.filters.keep_list import filter_folder
 from diagonal_data.manifest import read_manifest, shard_names, shards_folder
 from diagonal_data.score_sets import ScoreSet
 from diagonal_infra import run_dir, storage
-from diagonal_infra.errors import UserError
+from diagonal_infra.errors import StorageError, UserError
 
 TAIL_BYTES = 1 << 16
 THREADS = 8
@@ -121,8 +121,10 @@ def _tail(path: str) -> bytes:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             return size.to_bytes(8, "big") + hashlib.sha256(file.read()).digest()
-    except FileNotFoundError:
-        return b""
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return b""
+        raise
 
 
 def _sha256(*parts: bytes) -> str:

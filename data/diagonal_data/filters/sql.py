@@ -90,10 +90,11 @@ def parse(connection: duckdb.DuckDBPyConnection, text: str) -> Expression:
     node = _only_expression(connection, tree, text)
     for inner in _nodes(node):
         _check_node(connection, inner, text)
+    named = set(_named(node, text))
     return Expression(
         sql=_as_sql(connection, tree, _with_rankings(node, text)),
-        columns=frozenset(_plain_columns(node, text)),
-        rankings=frozenset(r for inner in _nodes(node) if (r := _ranking(inner, text))),
+        columns=frozenset(name for name in named if isinstance(name, str)),
+        rankings=frozenset(name for name in named if isinstance(name, Ranking)),
     )
 
 
@@ -132,6 +133,8 @@ def _only_expression(
     connection: duckdb.DuckDBPyConnection, tree: dict[str, Any], text: str
 ) -> dict[str, Any]:
     """The one expression of a SELECT that has nothing else: no table, condition, order, limit."""
+    if not text.strip():
+        raise _refused(text, "it is empty")
     plain = _serialized(connection, "SELECT (1\n)", text)
     expressions = [s["node"].get("select_list", []) for s in tree["statements"]]
     bare = [s | {"node": s["node"] | {"select_list": []}} for s in tree["statements"]]
@@ -155,14 +158,19 @@ def _alike(first: Any, second: Any) -> bool:
 def _as_sql(
     connection: duckdb.DuckDBPyConnection, tree: dict[str, Any], node: dict[str, Any]
 ) -> str:
-    """An expression of the tree as text; the outermost brackets go."""
+    """An expression of the tree as text, without brackets around it."""
     tree["statements"][0]["node"]["select_list"] = [node]
     query = "SELECT json_deserialize_sql(?::JSON)"
     sql: str = connection.execute(query, [json.dumps(tree)]).fetchall()[0][0]
     sql = sql.removeprefix("SELECT ")
-    # A comparison and a conjunction come in brackets of their own.
-    in_brackets = node["class"] in ("COMPARISON", "CONJUNCTION", "BETWEEN")
-    return sql[1:-1] if in_brackets and sql[0] + sql[-1] == "()" else sql
+    if sql[0] + sql[-1] != "()":
+        return sql
+    # The first bracket need not be the last one's: what is left must be the same expression.
+    bare = json.loads(
+        connection.execute("SELECT json_serialize_sql(?)", [f"SELECT {sql[1:-1]}"]).fetchall()[0][0]
+    )
+    same = not bare["error"] and _alike(bare["statements"], tree["statements"])
+    return sql[1:-1] if same else sql
 
 
 def _check_node(connection: duckdb.DuckDBPyConnection, node: dict[str, Any], text: str) -> None:
@@ -232,15 +240,19 @@ def _with_rankings(node: Any, text: str) -> Any:
     return function["arguments"][0]["expression"] | {"column_names": [ranking.name]}
 
 
-def _plain_columns(node: Any, text: str) -> set[str]:
-    """Columns that are read as they are, not as the argument of a ranking."""
+def _named(node: Any, text: str) -> Iterator[str | Ranking]:
+    """The columns that are read as they are, and the rankings."""
     if isinstance(node, list):
-        return set().union(*(_plain_columns(child, text) for child in node))
-    if not isinstance(node, dict) or ("class" in node and _ranking(node, text) is not None):
-        return set()
-    if node.get("class") == "COLUMN_REF":
-        return {column_name(node, text)}
-    return _plain_columns(list(node.values()), text)
+        for child in node:
+            yield from _named(child, text)
+    elif isinstance(node, dict):
+        ranking = _ranking(node, text) if "class" in node else None
+        if ranking is not None:
+            yield ranking
+        elif node.get("class") == "COLUMN_REF":
+            yield column_name(node, text)
+        else:
+            yield from _named(list(node.values()), text)
 
 
 def _refused(text: str, why: str) -> UserError:

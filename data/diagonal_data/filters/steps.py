@@ -25,7 +25,7 @@ def keys_for(config: FiltersConfig, catalogue: Catalogue) -> dict[str, str]:
     cap, copies = config.cap, config.duplicates
     keys = {
         "area": "coalesce(original_width, 0)::BIGINT * coalesce(original_height, 0)",
-        "digest": "hash(sha256)",
+        "digest": "CASE WHEN sha256 IS NOT NULL THEN hash(sha256) END",
         "phash": "phash",
         "picture_and_caption": "CASE WHEN phash IS NOT NULL THEN hash(row(phash, caption)) END",
         "host": f"hash({HOST_SQL})",
