@@ -39,7 +39,7 @@ report: .venv/ready ## What became of a dataset's candidates, by reason and host
 scores: .venv/ready ## Dataset x model -> score columns and embeddings
 	$(RUN) diagonal_eval.scores $(RECIPE) $(ARGS)
 
-filters: .venv/ready ## Row tables + recipe -> keep list, funnel, report
+filters: .venv/ready ## Row tables + scores + recipe -> keep list, funnel, report
 	$(RUN) diagonal_data.filters $(RECIPE) $(ARGS)
 
 reshard: .venv/ready ## Dataset + keep list -> smaller dataset, byte copies
@@ -89,7 +89,7 @@ test: .venv/ready ## The test suite, on two cores, in minutes
 test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, loss, train or accuracy: measure against the peers into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, filters, loss, train or accuracy: measure against the peers into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

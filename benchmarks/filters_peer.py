@@ -1,11 +1,15 @@
 """DataComp's way to a subset, written anew: what its `baselines/apply_filter.py` does, no more.
 
-python benchmarks/filters_peer.py POOL OUTPUT.npy --workers 2
+python benchmarks/filters_peer.py score|basic POOL OUTPUT.npy --workers 2
 
-1. every worker reads the score of its files, the threshold is cut from all of them sorted
-2. every worker reads uid and scores of a file into pandas, masks, and makes a tuple of two
-   Python integers of every uid that stays
-3. the tuples become an array of "u8,u8", which is sorted and saved
+score   every worker reads the score of its files, the threshold is cut from all of them sorted;
+        then uid and scores of a file into pandas, a mask, and a tuple of two Python integers of
+        every uid that stays
+basic   every worker reads a file into pandas; words and characters of every caption and both
+        halves of every uid by a Python function per row. Released, it asks a language model too;
+        here the answer is a column, as it is for us
+
+The tuples become an array of "u8,u8", which is sorted and saved.
 """
 
 import argparse
@@ -26,15 +30,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("rule", choices=("score", "basic"))
     parser.add_argument("pool", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     files = sorted(given.pool.glob("*.parquet"))
     with multiprocessing.Pool(given.workers) as workers:
-        scores = np.concatenate(workers.map(read_scores, files))
-        threshold = -np.sort(-scores)[int(len(scores) * FRACTION)]
-        subsets = workers.map(partial(read_subset, threshold=threshold), files)
+        if given.rule == "basic":
+            subsets = workers.map(read_basic, files)
+        else:
+            scores = np.concatenate(workers.map(read_scores, files))
+            threshold = -np.sort(-scores)[int(len(scores) * FRACTION)]
+            subsets = workers.map(partial(read_subset, threshold=threshold), files)
     subset = np.concatenate(subsets)
     subset.sort()
     np.save(given.output, subset)
@@ -51,6 +59,22 @@ def read_subset(path: Path, threshold: float) -> np.ndarray:
     mask = (rows[B32] >= LEAST_B32) & (rows["lang"] == LANGUAGE) & (rows[L14] >= threshold)
     uids = rows["uid"][mask].to_numpy()
     return np.array([(int(uid[:16], 16), int(uid[16:32], 16)) for uid in uids], U8U8)
+
+
+def read_basic(path: Path) -> np.ndarray:
+    """The uids of a file that stay, by caption, size and language."""
+    rows = pd.read_parquet(
+        path, columns=["uid", "text", "original_width", "original_height", "lang"]
+    )
+    words = rows["text"].apply(lambda text: len(text.split()))
+    chars = rows["text"].apply(len)
+    number = rows["uid"].apply(int, base=16)
+    upper, lower = (number // 2**64).astype("uint64"), (number % 2**64).astype("uint64")
+    uids = np.array(list(zip(upper, lower, strict=True)), U8U8)
+    smaller = np.minimum(rows["original_width"], rows["original_height"])
+    larger = np.maximum(rows["original_width"], rows["original_height"])
+    mask = (rows["lang"] == LANGUAGE) & (words > 2) & (chars > 5)
+    return uids[mask & (smaller >= 200) & (larger / smaller <= 3.0)]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from diagonal_data.build_shard import HashingFile
 from diagonal_data.config import ReshardConfig
+from diagonal_data.filters.inputs import warn_if_stale
 from diagonal_data.filters.keep_list import pack_uids, read_keep_list, times_listed
 from diagonal_data.manifest import (
     STATS_SUFFIX,
@@ -52,6 +53,7 @@ def reshard(config: ReshardConfig) -> Manifest:
     Raises:
         UserError: no such dataset or filter, or an output folder of another origin.
     """
+    warn_if_stale(config.dataset, config.filter)
     rows = kept_rows(config)
     settings = read_manifest(config.dataset)["settings"] | {
         "resharded_from": config.dataset,
