@@ -105,7 +105,7 @@ def _row_table(name: str, rng: np.random.Generator) -> pa.Table:
     count = ROWS_PER_SHARD
     words = pa.array([f"word{n}" for n in range(WORDS)])
     places = rng.zipf(1.3, (8, count)) % WORDS
-    caption = pc.binary_join_element_wise(*[words.take(pa.array(row)) for row in places], " ")
+    caption = _joined([words.take(pa.array(row)) for row in places], " ")
     hosts = pa.array([f"https://img{n}.example.org/" for n in range(HOSTS)])
     host = hosts.take(pa.array(rng.zipf(1.2, count) % HOSTS))
     path = pa.array([f"{name}/{n}.jpg?w=640" for n in range(count)])
@@ -114,21 +114,25 @@ def _row_table(name: str, rng: np.random.Generator) -> pa.Table:
     absent = {field.name: pa.nulls(count, field.type) for field in ROW_SCHEMA}
     known = {
         "uid": _hex(rng, count, 16),
-        "url": pc.binary_join_element_wise(host, path, ""),
+        "url": _joined([host, path], ""),
         "caption": caption,
         "caption_raw": caption,
         "key": pa.array([f"{name}{n:04d}" for n in range(count)]),
         "status": pa.array(np.where(failed, "failed", "success")),
-        "reason": pa.array(np.where(failed, "not_found", None)),
+        "reason": pa.array(["not_found" if gone else None for gone in failed]),
         "original_width": pa.array(rng.integers(100, 2000, count), mask=failed),
         "original_height": pa.array(rng.integers(100, 2000, count), mask=failed),
-        "sha256": pc.if_else(pa.array(failed), None, _hex(rng, count, 32)),
+        "sha256": pa.array(_hex(rng, count, 32).to_pylist(), mask=failed),
         "phash": pa.array(rng.integers(0, 1 << 63, count).astype(np.uint64), mask=failed),
         "tar_offset": pa.array(np.arange(count) * 30_000, mask=failed),
         "tar_bytes": pa.array(np.full(count, 30_000), mask=failed),
     }
     columns = absent | known
     return pa.table([columns[f.name].cast(f.type) for f in ROW_SCHEMA], schema=ROW_SCHEMA)
+
+
+def _joined(parts: list[pa.Array], sign: str) -> pa.Array:
+    return pc.call_function("binary_join_element_wise", [*parts, pa.scalar(sign)])
 
 
 def _hex(rng: np.random.Generator, count: int, size: int) -> pa.Array:
@@ -149,7 +153,7 @@ def _scores(
         ("text", "lid"): {
             "lang": pa.array(np.array(["en", "de", "zh"])[rng.choice(3, count, p=[0.5, 0.3, 0.2])]),
             "lang_p": pa.array(rng.random(count, dtype=np.float32)),
-            "chars": pc.utf8_length(stored["caption"].combine_chunks()),
+            "chars": pa.array([len(text) for text in stored["caption"].to_pylist()]),
             "words": pa.array(np.full(count, 8, np.int32)),
             "concepts": pa.ListArray.from_arrays(offsets, pa.array(concepts.reshape(-1))),
         },

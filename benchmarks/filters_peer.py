@@ -50,14 +50,14 @@ def main() -> None:
 
 def read_scores(path: Path) -> np.ndarray:
     """One column of one file."""
-    return pd.read_parquet(path, columns=[L14])[L14].to_numpy()
+    return np.asarray(pd.read_parquet(path, columns=[L14])[L14])
 
 
 def read_subset(path: Path, threshold: float) -> np.ndarray:
     """The uids of a file that stay."""
     rows = pd.read_parquet(path, columns=["uid", B32, L14, "lang"])
     mask = (rows[B32] >= LEAST_B32) & (rows["lang"] == LANGUAGE) & (rows[L14] >= threshold)
-    uids = rows["uid"][mask].to_numpy()
+    uids = np.asarray(rows["uid"])[mask]
     return np.array([(int(uid[:16], 16), int(uid[16:32], 16)) for uid in uids], U8U8)
 
 

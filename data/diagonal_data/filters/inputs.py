@@ -5,7 +5,7 @@
                                  tombstones.parquet, filters/NAME/keep.npy, lists by their paths
                   digest         SHA-256 of config (without the dataset's path) and inputs
 
-A folder's digest is of the sizes and last 64 KiB of its tables, where Parquet has the schema, the
+A folder's digest is of the sizes and last 16 KiB of its tables, where Parquet has the schema, the
 bounds of every column and the scores' source; of row tables also the SHA-256 of the tars. So it is
 read in a moment; what it does not see is a table changed by hand with all of these kept.
 """
@@ -15,7 +15,8 @@ import json
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from diagonal_data.filters.keep_list import filter_folder
 from diagonal_data.manifest import read_manifest, shard_names, shards_folder
@@ -23,7 +24,7 @@ from diagonal_data.score_sets import ScoreSet
 from diagonal_infra import run_dir, storage
 from diagonal_infra.errors import StorageError, UserError
 
-TAIL_BYTES = 1 << 16
+TAIL_BYTES = 1 << 14
 THREADS = 8
 SHARDS, TOMBSTONES = "shards", "tombstones.parquet"
 logger = logging.getLogger(__name__)
@@ -116,15 +117,22 @@ def _tables(dataset: str, folder: str, suffix: str) -> bytes:
 
 def _tail(path: str) -> bytes:
     """Size and digest of the end of a file; empty if there is none."""
+    local = storage.local_path(path)
+    if local is not None:
+        return _digest_end(Path(local).open("rb")) if Path(local).exists() else b""
     try:
-        with storage.open_read(path) as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - TAIL_BYTES))
-            return size.to_bytes(8, "big") + hashlib.sha256(file.read()).digest()
+        return _digest_end(storage.open_read(path))
     except StorageError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return b""
         raise
+
+
+def _digest_end(opened: IO[bytes]) -> bytes:
+    with opened as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - TAIL_BYTES))
+        return size.to_bytes(8, "big") + hashlib.sha256(file.read()).digest()
 
 
 def _sha256(*parts: bytes) -> str:

@@ -29,7 +29,7 @@ figcaption { font-size: .75rem; overflow-wrap: anywhere; }
   figure img { background: #242933; } }
 """
 BINS, BAR_WIDTH, HEIGHT = 60, 10, 120
-MOST_COUNTED = 500_000
+MOST_COUNTED = 100_000
 """Samples that a histogram is drawn of, evenly spaced."""
 
 

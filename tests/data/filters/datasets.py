@@ -68,7 +68,7 @@ def write_dataset(
 def write_scores(
     dataset: str,
     label: str,
-    columns: Mapping[str, Sequence[Any] | pa.Array],
+    columns: Mapping[str, Any],
     source: str = "model",
 ) -> ScoreSet:
     """Score tables of all shards; values are those of all samples in dataset order."""
@@ -78,10 +78,7 @@ def write_scores(
     for path in sorted((Path(dataset) / "shards").glob("*.parquet")):
         rows = pq.read_table(path, columns=["uid", "status"])
         uids = rows.filter(pa.compute.equal(rows["status"], "success"))["uid"]  # pyright: ignore[reportAttributeAccessIssue]  # made at import
-        values = {
-            key: (value if isinstance(value, pa.Array) else pa.array(value)).slice(start, len(uids))
-            for key, value in columns.items()
-        }
+        values = {key: pa.array(value).slice(start, len(uids)) for key, value in columns.items()}
         scores.write(path.stem, pa.table({"uid": uids, **values}), source)
         start += len(uids)
     return scores

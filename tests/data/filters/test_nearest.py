@@ -57,7 +57,7 @@ def test_pictures_far_from_the_targets_are_dropped(rule: Nearest, tmp_path: Path
 
 
 def test_what_the_rule_lacks_is_named(rule: Nearest, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no embeddings 'other'.*scores clip --dataset"):
+    with pytest.raises(UserError, match=r"no embeddings 'other'.*scores clip --dataset"):
         pool_of(str(tmp_path), nearest=Nearest(**{**vars(rule), "embeddings": "other"}))
     with pytest.raises(UserError, match=r"--nearest\.targets"):
         pool_of(str(tmp_path), nearest=Nearest(**{**vars(rule), "targets": "absent.npy"}))
