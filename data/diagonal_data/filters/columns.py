@@ -88,7 +88,9 @@ class Catalogue:
             scores, name = find_column(self.dataset, column)
         except UserError as error:
             kind = column.partition("/")[0].partition(".")[0]
-            raise UserError(f"{flag}: {error}; {self._remedy(kind)}") from error
+            known = any(each.kind == kind for each in self._sets)
+            remedy = "name one of them" if known else self._remedy(kind)
+            raise UserError(f"{flag}: {error}; {remedy}") from error
         return sql_name(scores, name)
 
     def _unknown(self, name: str) -> UserError:

@@ -194,6 +194,10 @@ def test_filters_are_combined(scored: str, caplog: pytest.LogCaptureFixture) -> 
     assert "stale" not in caplog.text
     write_filter(by_score(scored, "low", "clip_similarity < 0.05"))
     assert stale_inputs(scored, "c") == ["filters/low/keep.npy"]
+    stale = CombineConfig(expression="c | high", dataset=scored, name="e", samples_in_report=0)
+    write_filter(stale)
+    assert "filter=c" in caplog.text
+    assert "changed=filters/low/keep.npy" in caplog.text
     with pytest.raises(UserError, match="no filter 'absent'"):
         write_filter(CombineConfig(expression="low & absent", dataset=scored, name="c"))
 
