@@ -45,7 +45,7 @@ dedup: .venv/ready ## Dataset -> columns of copies (RECIPE=exact, perceptual, se
 decontaminate: .venv/ready ## Near-duplicates of evaluation sets (RECIPE=index, then RECIPE=mark)
 	$(RUN) diagonal_data.decontaminate $(RECIPE) $(ARGS)
 
-filters: .venv/ready ## Row tables + recipe -> keep list, funnel, report
+filters: .venv/ready ## Row tables + scores + recipe -> keep list, funnel, report
 	$(RUN) diagonal_data.filters $(RECIPE) $(ARGS)
 
 reshard: .venv/ready ## Dataset + keep list -> smaller dataset, byte copies
@@ -98,7 +98,7 @@ test: .venv/ready ## The test suite, on two cores, in minutes
 test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, reshard, dedup, loss, train, accuracy or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, filters, reshard, dedup, loss, train, accuracy or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

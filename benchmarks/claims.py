@@ -25,9 +25,9 @@ import torch
 
 from claims import arms, contrastive, exam, page, plots, prediction, table
 from comparison import chosen_rows
-from diagonal_data.config import ReshardConfig
 from diagonal_data.filters.keep_list import filter_folder, write_keep_list
-from diagonal_data.reshard import reshard
+from diagonal_data.reshard.building import reshard
+from diagonal_data.reshard.config import ReshardConfig
 from diagonal_data.rows import read_rows
 from diagonal_infra import run_dir
 from diagonal_train.recipes import TRAIN
@@ -82,7 +82,9 @@ def parse() -> argparse.Namespace:
 def kept_samples(options: argparse.Namespace) -> str:
     """The demo's kept samples as a dataset of our own, with keep lists of a half and a quarter."""
     kept = str(options.work / "kept")
-    reshard(ReshardConfig(dataset=f"{options.demo}/dataset", filter="demo", output=kept))
+    reshard(
+        ReshardConfig(dataset=f"{options.demo}/dataset", filter="demo", output=kept, local=True)
+    )
     uids = read_rows(kept, ["uid"])["uid"].to_pylist()
     for seed in range(options.seeds):
         shuffled = np.random.default_rng(seed).permutation(sorted(uids)).tolist()

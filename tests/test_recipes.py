@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from diagonal_data import recipes as data_recipes
-from diagonal_data.reshard.config import RESHARD
 from diagonal_data.dedup import recipes as dedup_recipes
+from diagonal_data.filters.recipes import FILTERS
+from diagonal_data.reshard.config import RESHARD
 from diagonal_eval import recipes as eval_recipes
 from diagonal_infra.cli import parse_recipe
 from diagonal_train import recipes as train_recipes
@@ -20,7 +21,7 @@ COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
     "report": data_recipes.REPORT,
     "dedup": dedup_recipes.DEDUP,
     "decontaminate": dedup_recipes.DECONTAMINATE,
-    "filters": data_recipes.FILTERS,
+    "filters": FILTERS,
     "reshard": RESHARD,
     "train": train_recipes.TRAIN,
     "eval": eval_recipes.EVAL,

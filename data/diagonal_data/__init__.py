@@ -26,7 +26,7 @@ shards       command: candidates → dataset folder
     phash, rights                       perceptual hash; licence fields of XMP, IPTC and EXIF
   tar, manifest, funnel, rows         bytes; finished shards; counts; reading row tables
 report       command: dataset → what became of its candidates, by reason and host
-filters      command: row tables + recipe → keep list, funnel, report
+filters      command: row tables + scores + recipe → keep list, funnel, report
 score_sets   columns computed of a dataset, beside its shards
 reshard      command: dataset + keep list → smaller dataset, byte copies, shuffled on request
 tombstones   what was taken down, and which rows that is

@@ -1,19 +1,13 @@
-"""Named configurations of the data commands.
+"""Named configurations of the data commands; filters/recipes.py has those of filters.
 
 python -m diagonal_data.candidates urls --input 'list-{000..003}.parquet' --output out/c
 python -m diagonal_data.shards web --candidates out/c --dataset out/d
 python -m diagonal_data.report funnel --dataset out/d
-python -m diagonal_data.filters basic --dataset out/d --name basic
 """
 
 from diagonal_data.config import (
     CandidatesConfig,
-    CaptionLength,
     DecodeConfig,
-    Duplicates,
-    FiltersConfig,
-    HoldOut,
-    ImageShape,
     ReportConfig,
     ShardsConfig,
 )
@@ -81,37 +75,6 @@ def demo_report() -> ReportConfig:
     return ReportConfig(dataset="out/demo/dataset")
 
 
-def basic() -> FiltersConfig:
-    """Caption length, image size, aspect and duplicates, as DataComp's basic filter has them."""
-    return FiltersConfig(
-        dataset="out/dataset",
-        name="basic",
-        caption=CaptionLength(min_words=3, min_chars=6),
-        image=ImageShape(min_side=200, max_aspect=3.0),
-    )
-
-
-def duplicates_only() -> FiltersConfig:
-    """Exact and perceptual duplicates; everything else is kept."""
-    return FiltersConfig(dataset="out/dataset", name="duplicates-only")
-
-
-def demo_filter() -> FiltersConfig:
-    """What the demo trains on: no held-out style or concept, no junk, no duplicates."""
-    return FiltersConfig(
-        dataset="out/demo/dataset",
-        name="demo",
-        caption=CaptionLength(min_chars=3, max_chars=200),
-        image=ImageShape(min_side=64, max_aspect=3.0),
-        # Emoji of one family are alike on purpose, so only near-identical hashes count.
-        duplicates=Duplicates(max_hamming=0),
-        hold_out=HoldOut(
-            list=f"{DEMO_WEB}/labels.parquet", columns=("held_out_style", "held_out_concept")
-        ),
-    )
-
-
 CANDIDATES = {"urls": urls, "crawl": crawl, "demo": demo_candidates}
 SHARDS = {"web": web, "datacomp": datacomp, "demo": demo_shards}
 REPORT = {"funnel": funnel, "demo": demo_report}
-FILTERS = {"basic": basic, "duplicates-only": duplicates_only, "demo": demo_filter}

@@ -65,7 +65,7 @@ class Superseded:
 
 
 def read_shard_rows(dataset: str, shard: str, columns: Sequence[str]) -> pa.Table:
-    """The rows of one shard's table as it is; columns that an older table lacks are null."""
+    """All rows of one shard, those of earlier passes too; columns that it lacks are null."""
     table = read_parquet(storage.join(shards_folder(dataset), f"{shard}.parquet"), columns)
     for name in columns:
         if name not in table.column_names and name in ROW_SCHEMA.names:

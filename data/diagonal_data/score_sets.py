@@ -8,18 +8,25 @@ table's metadata names its source, so that what was computed of another tar or m
 recipe names a column as KIND/NAME.COLUMN, or as KIND.COLUMN where the kind has one set.
 """
 
+import hashlib
 import io
+import json
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from diagonal_data.manifest import shard_names
+from diagonal_data.manifest import STATS_SUFFIX, shard_names, shards_folder
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
 SOURCE_KEY = b"diagonal_source"
 """Metadata key of a score table that names what it was computed from."""
+UIDS_KEY = b"diagonal_uids"
+"""Metadata key of the digest of its uids, by which a reader that has the row table's need not read
+them again."""
+TAR_KEY = b"diagonal_tar"
+"""Metadata key of the SHA-256 of the tar that the shard had when it was scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +69,26 @@ class ScoreSet:
 
     def write(self, shard: str, table: pa.Table, source: str) -> None:
         """Write a shard's table, whole or not at all."""
+        metadata = {SOURCE_KEY: source.encode(), UIDS_KEY: uids_digest(table["uid"])}
+        metadata |= {TAR_KEY: tar.encode()} if (tar := self._tar(shard)) else {}
         with storage.write_whole(self.path(shard)) as file:
-            pq.write_table(table.replace_schema_metadata({SOURCE_KEY: source.encode()}), file)
+            pq.write_table(table.replace_schema_metadata(metadata), file)
+
+    def _tar(self, shard: str) -> str | None:
+        path = storage.join(shards_folder(self.dataset), f"{shard}{STATS_SUFFIX}")
+        return json.loads(storage.read_bytes(path))["sha256"] if storage.exists(path) else None
+
+
+def uids_digest(uids: pa.ChunkedArray) -> bytes:
+    """SHA-256 of a column of uids in order, however it is cut into chunks; all of 32 digits."""
+    digest = hashlib.sha256()
+    for chunk in uids.chunks:
+        _, offsets, characters = chunk.cast(pa.string()).buffers()
+        if len(chunk) and offsets is not None and characters is not None:
+            ends = memoryview(offsets).cast("i")
+            first, last = ends[chunk.offset], ends[chunk.offset + len(chunk)]
+            digest.update(memoryview(characters)[first:last])
+    return digest.hexdigest().encode()
 
 
 def score_sets(dataset: str) -> list[ScoreSet]:

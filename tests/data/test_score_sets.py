@@ -4,7 +4,14 @@ import pyarrow as pa
 import pytest
 
 from diagonal_data.manifest import Manifest, ShardInfo
-from diagonal_data.score_sets import ScoreSet, find_column, score_sets
+from diagonal_data.score_sets import (
+    TAR_KEY,
+    UIDS_KEY,
+    ScoreSet,
+    find_column,
+    score_sets,
+    uids_digest,
+)
 from diagonal_infra.errors import UserError
 
 TABLE = pa.table({"uid": ["a" * 32], "similarity": pa.array([0.25], pa.float32())})
@@ -54,3 +61,24 @@ def test_a_column_that_is_not_there_is_the_users_mistake(
 ) -> None:
     with pytest.raises(UserError, match=message):
         find_column(dataset, column)
+
+
+def test_a_table_records_whose_uids_and_which_tar_it_is_of(dataset: str, tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "1_stats.json").write_text('{"sha256": "of the tar"}')
+    scores = ScoreSet(dataset=dataset, kind="clip", name="a")
+    scores.write("1", TABLE, "model")
+    with_tar, without = scores.schema("1"), scores.schema("0")
+    assert with_tar is not None
+    assert without is not None
+    assert with_tar.metadata[TAR_KEY] == b"of the tar"
+    assert with_tar.metadata[UIDS_KEY] == uids_digest(TABLE["uid"])
+    assert TAR_KEY not in without.metadata
+
+
+def test_a_digest_of_uids_depends_on_their_order_and_not_on_chunks() -> None:
+    uids = [f"{number:032x}" for number in range(5)]
+    whole = uids_digest(pa.chunked_array([uids]))
+    assert uids_digest(pa.chunked_array([uids[:2], [], uids[2:]], pa.string())) == whole
+    assert uids_digest(pa.chunked_array([["x" * 32, *uids]]).slice(1)) == whole
+    assert uids_digest(pa.chunked_array([uids[::-1]])) != whole

@@ -18,16 +18,14 @@ from diagonal_data import candidates
 from diagonal_data.config import (
     CandidatesConfig,
     DecodeConfig,
-    Duplicates,
     FetchConfig,
-    FiltersConfig,
-    HoldOut,
     ShardsConfig,
 )
 from diagonal_data.demo.server import serving
 from diagonal_data.demo.site import ensure_site
 from diagonal_data.demo.web import ADDRESSES, hosts_at
 from diagonal_data.filters.__main__ import write_filter
+from diagonal_data.filters.config import Duplicates, FiltersConfig, HoldOut
 from diagonal_data.filters.keep_list import pack_uids, read_keep_list
 from diagonal_data.rows import read_rows
 from diagonal_data.shards import build_dataset

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from diagonal_data.manifest import read_manifest, shard_names, shards_folder
 from diagonal_data.parquet import read_parquet
-from diagonal_data.rows import TAKEDOWN_COLUMNS, taken_down
+from diagonal_data.rows import taken_down
 from diagonal_data.score_sets import ScoreSet, find_column
+from diagonal_data.tombstones import TAKEDOWN_COLUMNS
 from diagonal_infra import log, storage
 from diagonal_infra.errors import UserError
 

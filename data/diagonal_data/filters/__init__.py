@@ -1,7 +1,19 @@
-"""Filters annotate, they never delete: a recipe over row tables gives a keep list.
+"""Filters annotate, they never delete: a recipe over row tables and scores gives a keep list.
 
-rules       hold-out, caption length, image shape, duplicates: which rows each drops, and why
+config      what a recipe says          recipes     the named ones, with published parameters
+rules       a recipe as SQL conditions, each with a reason
+sql         conditions as users write them: checked on the syntax tree, run where no file is seen
+columns     what SQL may name, and where the values come from
+scan        rows and scores of a dataset, shard by shard, with a check that they belong together
+ranks       quantiles and top shares    words       words of captions
+query       the one scan: conditions and keys as a query of DuckDB
+pool        the rows with their reasons so far
+steps       rules that compare samples: copies, balancing, caps, draws, weights
+nearest     image-based selection       draws       lots by seed and uid
+select      all of these in order
+algebra     `a & b`, `a | b`, `a - b`   lists       filters combined, imported, exported
+inputs      digests of what a filter was made of, and whether it is stale
 keep_list   the keep.npy format, shared with DataComp
-report      report.html: the funnel and pictures per reason
+write       the filter's folder         report      report.html: funnel, histograms, pictures
 __main__    the command
 """

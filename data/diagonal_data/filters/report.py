@@ -1,15 +1,18 @@
-"""report.html of a filter: the funnel, and pictures of what each reason dropped."""
+"""report.html of a filter: the funnel, its scores, and pictures of what each reason dropped."""
 
 import base64
 import html
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from diagonal_data.config import FiltersConfig
-from diagonal_data.filters.rules import KEPT, DropReason
+from diagonal_data.filters.pool import Pool
+from diagonal_data.filters.rules import DropReason
 from diagonal_data.funnel import Funnel
-from diagonal_data.rows import read_sample, taken_down
+from diagonal_data.rows import read_sample, read_shard_rows
 from diagonal_infra.run_dir import resolved, to_json
 
 IMAGE_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
@@ -18,26 +21,28 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
   color: #1c2330; background: #fff; }
 td { padding: .1rem .8rem .1rem 0; font-variant-numeric: tabular-nums; }
 .bar { display: inline-block; height: .8rem; background: #4063d8; border-radius: 2px; }
+.all { fill: #c3cbe0; } .kept { fill: #4063d8; } text { font-size: 11px; fill: currentColor; }
 figure { display: inline-block; width: 8rem; margin: .4rem; vertical-align: top; }
 figure img { width: 100%; height: 8rem; object-fit: contain; background: #f3f4f7; }
 figcaption { font-size: .75rem; overflow-wrap: anywhere; }
 @media (prefers-color-scheme: dark) { body { color: #e6e8ee; background: #14171d; }
   figure img { background: #242933; } }
 """
+BINS, BAR_WIDTH, HEIGHT = 60, 10, 120
+MOST_COUNTED = 100_000
+"""Samples that a histogram is drawn of, evenly spaced."""
 
 
-def filter_report(
-    config: FiltersConfig, rows: pa.Table, reasons: np.ndarray, funnel: Funnel
-) -> str:
+def filter_report(config: Any, pool: Pool, funnel: Funnel, scores: Sequence[str]) -> str:
     """A self-contained page; the pictures are evenly spaced samples, so reruns give the same."""
-    reasons = np.where(taken_down(config.dataset, rows), DropReason.TAKEN_DOWN, reasons)
-    names = [*sorted(funnel.reasons, key=lambda name: -funnel.reasons[name]), KEPT]
-    sheets = "".join(_sheet(config, rows, reasons, name) for name in names)
+    names = [*sorted(funnel.reasons, key=lambda name: -funnel.reasons[name]), ""]
+    charts = "".join(_histogram(pool, name) for name in scores)
+    sheets = "".join(_sheet(config.samples_in_report, pool, name) for name in names)
     settings = html.escape(to_json(resolved(config)).decode())
     title = html.escape(f"Filter {config.name} of {config.dataset}")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style><h1>{title}</h1>{_funnel_table(funnel)}{sheets}"
+        f"<style>{STYLE}</style><h1>{title}</h1>{_funnel_table(funnel)}{charts}{sheets}"
         f"<h2>Recipe</h2><pre>{settings}</pre></html>"
     )
 
@@ -60,18 +65,72 @@ def _funnel_table(funnel: Funnel) -> str:
     return f"<h2>Funnel</h2><table>{lines}</table>"
 
 
-def _sheet(config: FiltersConfig, rows: pa.Table, reasons: np.ndarray, name: str) -> str:
-    chosen = reasons == name
-    stored = np.flatnonzero(chosen & np.asarray(rows["tar_bytes"].is_valid()))
-    if len(stored) == 0 or name == DropReason.TAKEN_DOWN:
+def _histogram(pool: Pool, name: str) -> str:
+    """All samples in grey, the kept ones before them; empty for what is no number."""
+    kind = pool.values[name].type
+    if not pa.types.is_floating(kind) and not pa.types.is_integer(kind):
         return ""
-    count = min(config.samples_in_report, len(stored))
-    picked = stored[np.linspace(0, len(stored) - 1, count).astype(int)]
+    places = np.flatnonzero(pool.places >= 0)
+    places = places[:: max(1, len(places) // MOST_COUNTED)]
+    values = pool.key(name, places)
+    known = np.asarray(values.is_valid())
+    numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(float)
+    kept = pool.codes[places[known]] == 0
+    if not len(numbers):
+        return ""
+    total, edges = np.histogram(numbers, BINS)
+    chosen, _ = np.histogram(numbers[kept], edges)
+    bars = "".join(_bars(total, chosen))
+    width = BINS * BAR_WIDTH
+    return (
+        f"<h2>{html.escape(name)}</h2><p>{kept.mean():.1%} of the samples with a score are kept</p>"
+        f'<svg viewBox="0 0 {width} {HEIGHT + 16}" width="{width}" role="img" '
+        f'aria-label="histogram of {html.escape(name)}">{bars}'
+        f'<text x="0" y="{HEIGHT + 12}">{edges[0]:.4g}</text>'
+        f'<text x="{width}" y="{HEIGHT + 12}" text-anchor="end">{edges[-1]:.4g}</text></svg>'
+    )
+
+
+def _bars(total: np.ndarray, chosen: np.ndarray) -> Iterator[str]:
+    for number, counts in enumerate(zip(total, chosen, strict=True)):
+        for kind, count in zip(("all", "kept"), counts, strict=True):
+            height = HEIGHT * count / total.max()
+            yield (
+                f'<rect class="{kind}" x="{number * BAR_WIDTH}" y="{HEIGHT - height:.1f}" '
+                f'width="{BAR_WIDTH - 1}" height="{height:.1f}"/>'
+            )
+
+
+def _sheet(most: int, pool: Pool, name: str) -> str:
+    """Samples of one reason; what was taken down is not shown, what failed has no picture."""
+    if name == DropReason.TAKEN_DOWN or not most:
+        return ""
+    stored = np.flatnonzero((pool.codes == pool.code(name)) & (pool.places >= 0))
+    if len(stored) == 0:
+        return ""
+    picked = stored[np.linspace(0, len(stored) - 1, min(most, len(stored))).astype(int)]
     figures = ""
-    for row in rows.take(pa.array(picked)).to_pylist():
-        members = read_sample(config.dataset, row).members
+    for row in _rows_at(pool, picked):
+        members = read_sample(pool.dataset, row).members
         figures += (
             f'<figure><img alt="" src="{image_uri(members)}">'
             f"<figcaption>{html.escape(row['caption'])}</figcaption></figure>"
         )
     return f"<h2>{html.escape(name or 'kept')}</h2>{figures}"
+
+
+def _rows_at(pool: Pool, places: np.ndarray) -> Iterator[dict[str, Any]]:
+    """The rows' shard, caption and place in the tar."""
+    ends = np.cumsum(list(pool.shards.values()))
+    shards = np.searchsorted(ends, places, side="right")
+    names = list(pool.shards)
+    for number in np.unique(shards):
+        uids = pool.uids.take(pa.array(places[shards == number])).to_pylist()
+        columns = ["uid", "caption", "tar_offset", "tar_bytes"]
+        table = read_shard_rows(pool.dataset, names[number], columns)
+        rows = {row["uid"]: row for row in _with_uids(table, uids)}
+        yield from (rows[uid] | {"shard": names[number]} for uid in uids)
+
+
+def _with_uids(table: pa.Table, uids: list[str]) -> list[dict[str, Any]]:
+    return table.filter(pc.field("uid").isin(uids)).to_pylist()

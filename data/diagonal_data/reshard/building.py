@@ -4,6 +4,7 @@ import logging
 import time
 from functools import partial
 
+from diagonal_data.filters.inputs import warn_if_stale
 from diagonal_data.manifest import (
     Manifest,
     open_manifest,
@@ -32,6 +33,8 @@ def reshard(config: ReshardConfig) -> Manifest:
         UnitError: some shards were not written, for instance because their samples are damaged;
             the others are finished.
     """
+    if config.filter is not None:
+        warn_if_stale(config.dataset, config.filter)
     plan = plan_copies(config)
     settings = read_manifest(config.dataset).get("settings", {}) | {
         "resharded_from": config.dataset,

@@ -31,6 +31,7 @@ from diagonal_data.manifest import STATS_SUFFIX, ShardInfo, shards_folder
 from diagonal_data.parquet import read_parquet
 from diagonal_data.rows import Superseded
 from diagonal_data.schema import DECODE_REASONS
+from diagonal_data.score_sets import UIDS_KEY, uids_digest
 from diagonal_data.takedown.requests import content_left
 from diagonal_data.tar import BLOCK
 from diagonal_data.tombstones import blank_row, is_in, named_rows
@@ -181,8 +182,10 @@ def _rewrite_beside(dataset: str, shard: str, uids: pa.ChunkedArray) -> None:
             storage.delete(path)
             continue
         if not keep.all():
+            left = table.filter(pa.array(keep))
+            metadata = {**(left.schema.metadata or {}), UIDS_KEY: uids_digest(left["uid"])}
             with storage.write_whole(path) as file:
-                pq.write_table(table.filter(pa.array(keep)), file)
+                pq.write_table(left.replace_schema_metadata(metadata), file)
     for path in _beside(storage.join(dataset, "embeddings"), f"{shard}.npz"):
         try:
             with np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False) as file:
