@@ -32,7 +32,7 @@ IDLE_KEYS = {"patch_dropout"}
 """Without effect on a trained model."""
 VISION_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
 TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
-OWN_CODE = ("modeling_diagonal_clip.py", "patch_resnet.py")
+OWN_CODE = ("exporting/modeling_diagonal_clip.py", "encoders/patch_resnet.py")
 OWN_IMPORT = ("from diagonal_train.encoders.patch_resnet import", "from .patch_resnet import")
 PACKAGE = Path(__file__).parent.parent
 
@@ -49,9 +49,9 @@ def write_hugging_face(folder: Path, loaded: LoadedModel) -> None:
     (folder / "preprocessor_config.json").write_bytes(to_json(preprocessor_config(loaded)))
     write_for_transformers(folder, loaded.config.text.context_length)
     if has_own_code(loaded):
-        for source in (PACKAGE / "exporting" / OWN_CODE[0], PACKAGE / OWN_CODE[1]):
-            code = source.read_text("utf-8").replace(*OWN_IMPORT)
-            (folder / source.name).write_text(code, "utf-8")
+        for source in OWN_CODE:
+            code = (PACKAGE / source).read_text("utf-8").replace(*OWN_IMPORT)
+            (folder / Path(source).name).write_text(code, "utf-8")
 
 
 def has_own_code(loaded: LoadedModel) -> bool:
@@ -87,7 +87,7 @@ def clip_config(loaded: LoadedModel) -> dict[str, Any]:
     settings = model_settings(loaded.config)
     own = has_own_code(loaded)
     name = "DiagonalClipModel" if own else "CLIPModel"
-    code = f"{OWN_CODE[0].removesuffix('.py')}.{name}"
+    code = f"{Path(OWN_CODE[0]).stem}.{name}"
     auto_map = dict.fromkeys(("AutoModel", "AutoModelForZeroShotImageClassification"), code)
     activation = "quick_gelu" if settings.get("quick_gelu", False) else "gelu"
     shared = {"projection_dim": settings["embed_dim"]}
