@@ -120,7 +120,6 @@ class ShardsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-@dataclass(frozen=True, kw_only=True)
 class ReportConfig:
     """A dataset in, tables out."""
 
