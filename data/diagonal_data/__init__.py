@@ -28,6 +28,8 @@ shards       command: candidates → dataset folder
 report       command: dataset → what became of its candidates, by reason and host
 filters      command: row tables + scores + recipe → keep list, funnel, report
 score_sets   columns computed of a dataset, beside its shards
+dedup        command: which samples are copies, as columns
+decontaminate   command: which samples are near evaluation data, as columns
 reshard      command: dataset + keep list → smaller dataset, byte copies, shuffled on request
 tombstones   what was taken down, and which rows that is
 takedown     command: name what goes; rewrite the touched shards without it
