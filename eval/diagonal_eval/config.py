@@ -49,7 +49,7 @@ class ScoresConfig:
     checkpoint: str
     """Run folder (its last checkpoint counts) or RUN/checkpoints/step-00001000."""
     name: str = "clip"
-    """Written to DATASET/scores/NAME and DATASET/embeddings/NAME."""
+    """Written to DATASET/scores/clip/NAME and DATASET/embeddings/NAME."""
     batch_size: int = 256
     """Pictures or texts embedded at a time."""
 

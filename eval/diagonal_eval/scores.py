@@ -4,7 +4,7 @@
 
     DATASET/embeddings/NAME/SHARD.npz     image, text (fp16, unit rows), uid, source; in the
                                           order of the shard's success rows
-    DATASET/scores/NAME/SHARD.parquet     uid, clip_similarity (fp32)
+    DATASET/scores/clip/NAME/SHARD.parquet   uid, similarity (fp32): a score set
 
 A picture that is taken down or cannot be decoded has an embedding of zeros and the score NaN.
 
@@ -14,14 +14,13 @@ Running again finishes the rest; a retrained model scores every shard again. Fil
 Shape suffixes: N samples of a shard, D embedding width.
 """
 
-import io
 import logging
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from diagonal_data.score_sets import ScoreSet
 from diagonal_eval.config import ScoresConfig
 from diagonal_eval.dataset import (
     Dataset,
@@ -39,11 +38,9 @@ from diagonal_infra.errors import CheckpointError, UnitError
 SCORES_SCHEMA = pa.schema(
     [
         pa.field("uid", pa.string(), nullable=False),
-        pa.field("clip_similarity", pa.float32(), nullable=False),
+        pa.field("similarity", pa.float32(), nullable=False),
     ]
 )
-SOURCE_KEY = b"diagonal_source"
-"""Metadata key of the score table that names what it was computed from."""
 logger = logging.getLogger(__name__)
 
 
@@ -55,7 +52,7 @@ def main(config: ScoresConfig) -> None:
         CheckpointError: the model is broken.
     """
     dataset = open_dataset(config.dataset)
-    storage.check_writable(dataset.path("scores", config.name))
+    storage.check_writable(score_set(dataset, config.name).folder)
     encoder = load_encoder(config.checkpoint)
     scored, failed = score_dataset(dataset, encoder, config)
     done = len(dataset.shards) - scored - len(failed)
@@ -93,11 +90,8 @@ def source_for(encoder: Encoder, shard: str, sha256: str) -> str:
 
 def is_scored(dataset: Dataset, name: str, shard: str, source: str) -> bool:
     """Whether both files of the shard are there and come from this source."""
-    scores, embeddings = scores_path(dataset, name, shard), embeddings_path(dataset, name, shard)
-    if not (storage.exists(scores) and storage.exists(embeddings)):
-        return False
-    metadata = pq.read_schema(io.BytesIO(storage.read_bytes(scores))).metadata or {}
-    return metadata.get(SOURCE_KEY) == source.encode()
+    has_embeddings = storage.exists(embeddings_path(dataset, name, shard))
+    return has_embeddings and score_set(dataset, name).is_current(shard, source)
 
 
 def score_shard(
@@ -115,12 +109,9 @@ def score_shard(
         uid=np.array(uids, dtype="U32"),
         source=np.array(source),
     )
-    table = pa.table(
-        {"uid": uids, "clip_similarity": similarities(images_ND, texts_ND)},
-        schema=SCORES_SCHEMA.with_metadata({SOURCE_KEY: source}),
-    )
-    with storage.write_whole(scores_path(dataset, config.name, shard)) as file:
-        pq.write_table(table, file)
+    columns = {"uid": uids, "similarity": similarities(images_ND, texts_ND)}
+    table = pa.table(columns, schema=SCORES_SCHEMA)
+    score_set(dataset, config.name).write(shard, table, source)
 
 
 def similarities(
@@ -131,9 +122,9 @@ def similarities(
     return np.where(images_ND.any(axis=1), cosine_N, np.float32("nan")).astype(np.float32)
 
 
-def scores_path(dataset: Dataset, name: str, shard: str) -> str:
-    """Where a shard's score table is."""
-    return dataset.path("scores", name, f"{shard}.parquet")
+def score_set(dataset: Dataset, name: str) -> ScoreSet:
+    """The tables of similarities by the model of that name."""
+    return ScoreSet(dataset=dataset.root, kind="clip", name=name)
 
 
 def embeddings_path(dataset: Dataset, name: str, shard: str) -> str:

@@ -36,13 +36,13 @@ def test_scores_are_the_cosine_of_image_and_caption(
         samples = read_samples(dataset, shard)
         images = embed_images(colour_encoder, iterate_images(dataset, samples), 100)
         texts = embed_texts(colour_encoder, [sample.caption for sample in samples], 100)
-        table = pq.read_table(f"{config.dataset}/scores/clip/{shard}.parquet")
+        table = pq.read_table(f"{config.dataset}/scores/clip/clip/{shard}.parquet")
         assert table["uid"].to_pylist() == [sample.uid for sample in samples]
-        assert table.schema.field("clip_similarity").type == "float"
+        assert table.schema.field("similarity").type == "float"
         expected = [
             float(i @ t) for i, t in zip(images.astype(float), texts.astype(float), strict=True)
         ]
-        np.testing.assert_allclose(table["clip_similarity"], expected, atol=1e-3)
+        np.testing.assert_allclose(table["similarity"], expected, atol=1e-3)
         arrays = read_embeddings(f"{config.dataset}/embeddings/clip/{shard}.npz")
         assert arrays["image"].dtype == arrays["text"].dtype == np.float16
         np.testing.assert_allclose(arrays["image"], images, atol=2e-3)
@@ -54,7 +54,7 @@ def test_a_done_shard_is_skipped_and_a_missing_one_made(config: ScoresConfig) ->
     before = times_written(config.dataset)
     scores.main(config)
     assert times_written(config.dataset) == before
-    gone = f"{config.dataset}/scores/clip/00000001.parquet"
+    gone = f"{config.dataset}/scores/clip/clip/00000001.parquet"
     Path(gone).unlink()
     scores.main(config)
     after = times_written(config.dataset)
@@ -81,7 +81,9 @@ def test_a_failed_shard_is_named_and_the_others_done(
     with caplog.at_level(logging.ERROR), pytest.raises(UnitError, match="00000000"):
         scores.main(config)
     assert "shard not scored" in caplog.text
-    assert [p.name for p in Path(config.dataset, "scores/clip").iterdir()] == ["00000001.parquet"]
+    assert [p.name for p in Path(config.dataset, "scores/clip/clip").iterdir()] == [
+        "00000001.parquet"
+    ]
 
 
 def test_a_broken_model_scores_no_shard(config: ScoresConfig, colour_encoder: Encoder) -> None:
@@ -91,7 +93,7 @@ def test_a_broken_model_scores_no_shard(config: ScoresConfig, colour_encoder: En
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(CheckpointError, match="not finite"):
         scores.main(config)
-    assert not list(Path(config.dataset, "scores", "clip").iterdir())
+    assert not list(Path(config.dataset, "scores", "clip", "clip").iterdir())
 
 
 def test_a_taken_down_sample_has_no_embedding_and_no_score(config: ScoresConfig) -> None:
@@ -99,5 +101,5 @@ def test_a_taken_down_sample_has_no_embedding_and_no_score(config: ScoresConfig)
     gone = read_samples(dataset, "00000000")[2].uid
     pq.write_table(pa.table({"uid": [gone]}), f"{config.dataset}/tombstones.parquet")
     scores.main(config)
-    table = pq.read_table(f"{config.dataset}/scores/clip/00000000.parquet")
-    assert [row["uid"] for row in table.to_pylist() if np.isnan(row["clip_similarity"])] == [gone]
+    table = pq.read_table(f"{config.dataset}/scores/clip/clip/00000000.parquet")
+    assert [row["uid"] for row in table.to_pylist() if np.isnan(row["similarity"])] == [gone]
