@@ -241,7 +241,8 @@ def test_ray_train_trains_as_one_process(
 ) -> None:
     config = tiny()
     words = [sys.executable, *command(config, "--launcher", "ray", "--workers", "2")]
-    subprocess.run(words, check=True, timeout=240)
+    done = subprocess.run(words, check=True, timeout=240, stderr=subprocess.PIPE, text=True)
+    assert done.stderr.count("step=20/20 ") == 1
     expected = losses(read_metrics(finished_run.run))
     assert losses(read_metrics(config.run)) == pytest.approx(expected, rel=1e-4)
     assert json.loads((Path(config.run) / "summary.json").read_text())["world_size"] == 2

@@ -28,11 +28,6 @@ class Clusters:
             # Of several smaller roots the smallest wins; the others are joined in the next round.
             np.minimum.at(self._parents, np.maximum(first, second), np.minimum(first, second))
 
-    def join_equal(self, values: np.ndarray) -> None:
-        """Put rows with the same value into one cluster; any sortable values, one per row."""
-        _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-        self.join(np.arange(len(values)), first[inverse])
-
     def labels(self) -> Rows:
         """The first row of each row's cluster."""
         return self._roots(np.arange(len(self._parents)))
