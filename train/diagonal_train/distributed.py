@@ -10,6 +10,10 @@ from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
+
+# First imported while a process group exists, as `torch._dynamo` and so DistributedDataParallel do,
+# it keeps that group in its defaults: gloo's threads then outlive the interpreter and may abort it.
+import torch.distributed.nn.functional
 from torch import Tensor
 
 from diagonal_infra.errors import DiagonalError, UserError
