@@ -12,6 +12,7 @@ from diagonal_data.dedup import recipes as dedup_recipes
 from diagonal_data.filters.recipes import FILTERS
 from diagonal_data.reshard.config import RESHARD
 from diagonal_eval import recipes as eval_recipes
+from diagonal_eval.scores.config import SCORES
 from diagonal_infra.cli import parse_recipe
 from diagonal_train import recipes as train_recipes
 
@@ -25,7 +26,7 @@ COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
     "reshard": RESHARD,
     "train": train_recipes.TRAIN,
     "eval": eval_recipes.EVAL,
-    "scores": eval_recipes.SCORES,
+    "scores": SCORES,
     "explore": eval_recipes.EXPLORE,
 }
 GOLDEN = Path(__file__).parent / "golden" / "flags.txt"

@@ -58,8 +58,11 @@ class ScoreSet:
         return pq.read_schema(io.BytesIO(storage.read_bytes(self.path(shard))))
 
     def is_current(self, shard: str, source: str) -> bool:
-        """Whether a shard's table is there and was computed from this source."""
-        return self.source(shard) == source
+        """Whether a shard's table is there, whole, and was computed from this source."""
+        try:
+            return self.source(shard) == source
+        except pa.ArrowInvalid:  # what a foreign copy leaves when it is cut off
+            return False
 
     def source(self, shard: str) -> str | None:
         """What a shard's table was computed from; None if there is no table or it does not say."""

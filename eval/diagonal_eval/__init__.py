@@ -1,10 +1,11 @@
 """What a trained dual encoder can do, measured: every number with its n and a 95 % interval.
 
-config       configuration trees of the three commands;  recipes  named choices
+config       configuration trees of two commands;   recipes  named choices
 __main__     command: checkpoint × dataset → results.json, predictions.parquet, report.html
   dataset      finished shards, their samples and funnels, read by byte range
   training_data  what the run was trained on: funnel and leak check
   embed        the one door to diagonal_train's models: pictures and texts → fp16 embeddings, cached
+  ahead        batches that are decoded while the model works on the ones before
   demo_tasks   the demo's ground truth joined to the dataset: which classes for which pictures
   zeroshot     prompt ensembles, classifiers, predictions, accuracy
   retrieval    recall@k with several right answers

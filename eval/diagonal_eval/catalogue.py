@@ -13,7 +13,7 @@ from diagonal_data.rows import read_rows, taken_down
 from diagonal_eval.config import ExploreConfig
 from diagonal_eval.dataset import SUCCESS, Dataset, StoredSample, open_dataset, read_samples
 from diagonal_eval.embed import Encoder, embed_texts, load_encoder, read_embeddings
-from diagonal_eval.scores import embeddings_path, source_for
+from diagonal_eval.scores.clip import embeddings_path, source_for
 from diagonal_eval.zeroshot import normalise
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
@@ -74,7 +74,7 @@ def open_catalogue(config: ExploreConfig) -> Catalogue:
     samples: list[StoredSample] = []
     images: list[NDArray[np.float16]] = []
     for shard, sha256 in zip(dataset.shards, dataset.sha256s, strict=True):
-        path = embeddings_path(dataset, config.name, shard)
+        path = embeddings_path(config.dataset, config.name, shard)
         arrays = read_embeddings(path) if storage.exists(path) else {}
         if not arrays or str(arrays["source"]) != source_for(encoder, shard, sha256):
             raise UserError(

@@ -41,24 +41,6 @@ class EvalConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoresConfig:
-    """A dataset and a model in, score columns and embeddings out."""
-
-    dataset: str
-    """Dataset folder; a local path or any fsspec URL."""
-    checkpoint: str
-    """Run folder (its last checkpoint counts) or RUN/checkpoints/step-00001000."""
-    name: str = "clip"
-    """Written to DATASET/scores/clip/NAME and DATASET/embeddings/NAME."""
-    batch_size: int = 256
-    """Pictures or texts embedded at a time."""
-
-    def __post_init__(self) -> None:
-        require(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}")
-        require(bool(self.name) and "/" not in self.name, "--name must be a plain folder name")
-
-
-@dataclass(frozen=True, kw_only=True)
 class ExploreConfig:
     """A dataset with embeddings and the model that made them in, a page in the browser out."""
 

@@ -1,4 +1,4 @@
-"""The one door to diagonal_train's models: a checkpoint becomes an encoder of pictures and texts.
+"""The one door to diagonal_train's models: a name becomes an encoder of pictures and texts.
 
     bytes ─ decode (threads) ─ uint8 CHW ─ stack, normalise on the device ─ encode_image ─ fp16 rows
     texts ─ tokenise ─ encode_text ─ fp16 rows
@@ -12,12 +12,8 @@ width.
 """
 
 import io
-import itertools
 import logging
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,16 +22,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diagonal_eval.ahead import Ahead
 from diagonal_eval.dataset import content_digest
 from diagonal_infra import log, storage
-from diagonal_infra.errors import CheckpointError
-from diagonal_train.encoders.load import load_model
+from diagonal_infra.errors import CheckpointError, UserError
+from diagonal_train.encoders.load import load_model, load_pretrained
+from diagonal_train.encoders.models import WITH_WEIGHTS, has_built_in
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.transforms import preprocess_for_eval
 
 Halves = NDArray[np.float16]
 OnBatch = Callable[[int], object]
-MAX_DECODE_THREADS = 8
+OPEN_CLIP = "open_clip:"
 PROBE_TEXT = "a photo of 2 cats, ça va?"
 """Its tokens stand for the tokenizer in an encoder's digest."""
 logger = logging.getLogger(__name__)
@@ -54,7 +52,7 @@ class Encoder:
     """A model in eval mode with its preprocessing; `digest` names weights and preprocessing."""
 
     name: str
-    """Run and step, for messages."""
+    """Run and step, or the name in open_clip, for messages."""
     model: DualEncoderLike
     tokenizer: Callable[[list[str]], Tensor]
     image_size: int
@@ -65,20 +63,32 @@ class Encoder:
     device: torch.device
 
 
-def load_encoder(checkpoint: str, *, step: int | None = None) -> Encoder:
-    """The encoder of a run folder's last checkpoint, of a named checkpoint, or of a given step.
+def load_encoder(model: str, *, step: int | None = None, pretrained: str | None = None) -> Encoder:
+    """The encoder of a run, of one of its checkpoints, or of a model of open_clip's.
 
-    Step 0 is the initial weights. The model goes to CUDA where there is a device.
+    The model goes to CUDA where there is a device.
+
+    Args:
+        model: a run folder (its last checkpoint counts), RUN/checkpoints/step-00001000, or a name
+            as `open_clip_name` knows it.
+        step: of the run, in place of the last; 0 is the initial weights.
+        pretrained: the weights of a model that is named without.
 
     Raises:
-        UserError: there is no such run or no such checkpoint.
+        UserError: there is no such run, checkpoint, model or weights.
     """
-    run, named_step = split_checkpoint(checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = load_model(run, named_step if step is None else step, device)
+    published = open_clip_name(model, pretrained)
+    if published is None:
+        run, named_step = split_checkpoint(model)
+        loaded = load_model(run, named_step if step is None else step, device)
+        name = f"{run} at step {loaded.step}"
+    else:
+        loaded = load_pretrained(published, device)
+        name = f"{OPEN_CLIP}{published}"
     return build_encoder(
         loaded.model,
-        name=f"{run} at step {loaded.step}",
+        name=name,
         tokenizer=loaded.tokenizer,
         image_size=loaded.image_size,
         mean=loaded.mean,
@@ -86,6 +96,30 @@ def load_encoder(checkpoint: str, *, step: int | None = None) -> Encoder:
         step=loaded.step,
         device=device,
     )
+
+
+def open_clip_name(model: str, pretrained: str | None) -> str | None:
+    """MODEL/WEIGHTS, `local-dir:FOLDER` or `hf-hub:NAME`; None for the path of a run.
+
+    Raises:
+        UserError: the name is one of open_clip's, and there are no weights.
+    """
+    name = model.removeprefix(OPEN_CLIP)
+    is_run = storage.exists(storage.join(split_checkpoint(model)[0], "config.json"))
+    with_weights = name.startswith(WITH_WEIGHTS)
+    built_in = not with_weights and has_built_in(name.partition("/")[0])
+    if is_run or not (built_in or with_weights or name != model):
+        if pretrained is not None:
+            raise UserError(f"--pretrained {pretrained}: {model!r} is no model of open_clip's")
+        return None
+    if pretrained is not None:
+        return f"{name}/{pretrained}"
+    if built_in and "/" not in name:
+        raise UserError(
+            f"--model {name} is a model of open_clip's without weights; give a file of them: "
+            "--pretrained FILE"
+        )
+    return name
 
 
 def build_encoder(
@@ -139,17 +173,36 @@ def embed_images(
         CheckpointError: a row is not finite.
     """
     rows: list[Halves] = []
-    with torch.inference_mode():
-        for batch in _decoded_batches(images, encoder.image_size, batch_size):
-            pixels_BCHW = torch.from_numpy(np.stack([_or_black(p, encoder) for p in batch]))
-            images_BCHW = normalised(
-                pixels_BCHW.to(encoder.device), mean=encoder.mean, std=encoder.std
-            )
-            rows_BD = _as_halves(encoder, encoder.model.encode_image(images_BCHW))
-            rows_BD[[pixels is None for pixels in batch]] = 0
-            rows.append(rows_BD)
-            on_batch(len(batch))
+    preprocess = preprocess_for_eval(encoder.image_size)
+    black = np.zeros((3, encoder.image_size, encoder.image_size), np.uint8)
+
+    def decode(image: bytes) -> NDArray[np.uint8] | None:
+        try:
+            return preprocess(image) if image else None
+        except ValueError as error:
+            logger.warning("picture not decoded bytes=%d error=%s", len(image), error)
+            return None
+
+    for batch in Ahead(images, decode, batch_size):
+        pixels_BCHW = np.stack([black if pixels is None else pixels for pixels in batch])
+        rows_BD = encode_pixels(encoder, pixels_BCHW)
+        rows_BD[[pixels is None for pixels in batch]] = 0
+        rows.append(rows_BD)
+        on_batch(len(batch))
     return np.concatenate(rows) if rows else np.zeros((0, 0), np.float16)
+
+
+def encode_pixels(encoder: Encoder, pixels_BCHW: NDArray[np.uint8]) -> Halves:
+    """One row per picture of a batch that is decoded.
+
+    Raises:
+        CheckpointError: a row is not finite.
+    """
+    with torch.inference_mode():
+        images_BCHW = normalised(
+            torch.from_numpy(pixels_BCHW).to(encoder.device), mean=encoder.mean, std=encoder.std
+        )
+        return _as_halves(encoder, encoder.model.encode_image(images_BCHW))
 
 
 def embed_texts(
@@ -206,38 +259,6 @@ def _as_halves(encoder: Encoder, features_BD: Tensor) -> Halves:
     if not unit_BD.isfinite().all():
         raise CheckpointError(
             f"the model of {encoder.name} gives embeddings that are not finite: its weights are "
-            "broken; set --checkpoint to an earlier one (RUN/checkpoints/step-…) or train again"
+            "broken; name an earlier checkpoint (RUN/checkpoints/step-…) or train again"
         )
     return unit_BD.half().cpu().numpy()
-
-
-def _or_black(pixels_CHW: NDArray[np.uint8] | None, encoder: Encoder) -> NDArray[np.uint8]:
-    if pixels_CHW is None:
-        return np.zeros((3, encoder.image_size, encoder.image_size), np.uint8)
-    return pixels_CHW
-
-
-def _decoded_batches(
-    images: Iterable[bytes], image_size: int, batch_size: int
-) -> Iterator[list[NDArray[np.uint8] | None]]:
-    """Lists of decoded pictures; at most two batches are held at a time."""
-    remaining = iter(images)
-    preprocess = preprocess_for_eval(image_size)
-
-    def decode(image: bytes) -> NDArray[np.uint8] | None:
-        try:
-            return preprocess(image) if image else None
-        except ValueError as error:
-            logger.warning("picture not decoded bytes=%d error=%s", len(image), error)
-            return None
-
-    waiting: deque[list[Future[NDArray[np.uint8] | None]]] = deque()
-    with ThreadPoolExecutor(min(MAX_DECODE_THREADS, os.cpu_count() or 1)) as pool:
-        while True:
-            batch = list(itertools.islice(remaining, batch_size))
-            if batch:
-                waiting.append([pool.submit(decode, image) for image in batch])
-            if not waiting:
-                return
-            if len(waiting) == 2 or not batch:
-                yield [future.result() for future in waiting.popleft()]

@@ -32,7 +32,12 @@ MODULES = {
     "train": "diagonal_train",
     "eval": "diagonal_eval",
 }
-RAY_FLAGS = {"shards": (), "reshard": (), "train": ("--launcher", "ray")}
+RAY_FLAGS = {
+    "shards": (),
+    "reshard": (),
+    "scores": ("--no-local",),
+    "train": ("--launcher", "ray"),
+}
 """Stages that use Ray, and the flags that make them."""
 logger = logging.getLogger(__name__)
 
@@ -63,9 +68,8 @@ class LaunchConfig:
         if self.on == "torchrun" and self.target != "train":
             raise ValueError(f"--on torchrun starts ranks of train only, not of {self.target}")
         if self.on == "ray" and self.target not in RAY_FLAGS:
-            raise ValueError(
-                f"{self.target} has no Ray part; --on ray is for shards, reshard and train"
-            )
+            known = ", ".join(RAY_FLAGS)
+            raise ValueError(f"{self.target} has no Ray part; --on ray is for {known}")
         if self.workers_min is not None and (self.on, self.target) != ("ray", "train"):
             raise ValueError("--workers-min is for train --on ray")
 

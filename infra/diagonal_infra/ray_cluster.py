@@ -106,6 +106,7 @@ def map_unordered(
     local: bool,
     deadline_seconds: float,
     units_at_once: int = 1,
+    gpus_per_worker: float = 0.0,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield (item, result) as they finish.
 
@@ -118,6 +119,7 @@ def map_unordered(
         deadline_seconds: a unit running longer is broken off and tried again; waiting for a free
             CPU of the cluster does not count.
         units_at_once: in one worker, in threads.
+        gpus_per_worker: of the cluster's, which no other worker gets meanwhile; a fraction shares.
 
     Raises:
         UnitError: after all others are done, if some failed `ATTEMPTS` times, be it by an
@@ -134,6 +136,7 @@ def map_unordered(
                 count=workers,
                 units_at_once=units_at_once,
                 deadline_seconds=deadline_seconds,
+                gpus=gpus_per_worker,
             )
             yield from pool.run(items, failed)
     if failed:

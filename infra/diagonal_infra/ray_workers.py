@@ -3,10 +3,10 @@
     waiting → a worker that is up and has room → result
        ↑______ failed, overdue, or its worker is gone, fewer than ATTEMPTS times
 
-A worker is an actor with a CPU to itself. Ray cannot break off one call of an actor, so an overdue
-unit costs its worker, as a crash does, and the units beside it are tried again as well. A unit that
-is tried again has its worker to itself: else one that always crashes could take the same neighbour
-with it each time.
+A worker is an actor with a CPU to itself, and GPUs where they are asked for. Ray cannot break off
+one call of an actor, so an overdue unit costs its worker, as a crash does, and the units beside it
+are tried again as well. A unit that is tried again has its worker to itself: else one that always
+crashes could take the same neighbour with it each time.
 """
 
 import logging
@@ -67,6 +67,7 @@ class Workers(Generic[Item, Result]):
         count: int,
         units_at_once: int,
         deadline_seconds: float,
+        gpus: float = 0.0,
     ) -> None:
         """Start nothing yet; a unit that runs longer than the deadline is tried again."""
         self._function = function
@@ -74,7 +75,7 @@ class Workers(Generic[Item, Result]):
         self._units_at_once = units_at_once
         self._deadline_seconds = deadline_seconds
         # Ray itself tries nothing again: what crashes workers is run `ATTEMPTS` times in all.
-        options: dict[str, Any] = {"num_cpus": 1, "max_restarts": 0}
+        options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0}
         options |= {"max_concurrency": units_at_once, "scheduling_strategy": "SPREAD"}
         self._remote: Any = ray.remote(**options)(_Runner)
         self._workers: list[_Worker] = []

@@ -16,9 +16,12 @@ from diagonal_eval.embed import (
     embed_images,
     embed_texts,
     load_encoder,
+    open_clip_name,
     split_checkpoint,
 )
 from diagonal_infra.errors import CheckpointError, UserError
+from diagonal_train.encoders.load import load_model
+from diagonal_train.exporting.open_clip import write_open_clip
 
 
 def png(colour: tuple[int, int, int]) -> bytes:
@@ -130,3 +133,37 @@ def test_a_missing_run_or_step_is_a_user_error(tiny_run: str, tmp_path: Path) ->
         load_encoder(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="step 5"):
         load_encoder(f"{tiny_run}/checkpoints/step-00000005")
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "expected"),
+    [
+        ("ViT-B-32/openai", None, "ViT-B-32/openai"),
+        ("ViT-B-32", "weights/b32.pt", "ViT-B-32/weights/b32.pt"),
+        ("open_clip:ViT-B-32/openai", None, "ViT-B-32/openai"),
+        ("local-dir:out/export", None, "local-dir:out/export"),
+        ("out/run", None, None),
+    ],
+)
+def test_a_model_of_open_clips_is_known_by_its_name(
+    model: str, pretrained: str | None, expected: str | None
+) -> None:
+    assert open_clip_name(model, pretrained) == expected
+
+
+def test_a_model_without_weights_and_weights_without_a_model_are_refused(tiny_run: str) -> None:
+    with pytest.raises(UserError, match=r"without weights.*--pretrained FILE"):
+        load_encoder("ViT-B-32")
+    with pytest.raises(UserError, match="no model of open_clip's"):
+        load_encoder(tiny_run, pretrained="b32.pt")
+    with pytest.raises(UserError, match=r"cannot load 'RN50/nowhere\.pt'"):
+        load_encoder("RN50", pretrained="nowhere.pt")
+
+
+def test_an_exported_model_gives_the_embeddings_of_its_run(tiny_run: str, tmp_path: Path) -> None:
+    write_open_clip(tmp_path, load_model(tiny_run))
+    run, exported = load_encoder(tiny_run), load_encoder(f"local-dir:{tmp_path}")
+    pictures = [png(colour) for colour in COLOURS]
+    np.testing.assert_allclose(
+        embed_images(run, pictures, 8), embed_images(exported, pictures, 8), atol=2e-3
+    )

@@ -6,12 +6,13 @@ from urllib.parse import quote
 
 import pytest
 
-from diagonal_eval import scores
 from diagonal_eval.catalogue import open_catalogue
-from diagonal_eval.config import ExploreConfig, ScoresConfig
+from diagonal_eval.config import ExploreConfig
 from diagonal_eval.dataset import iterate_images
 from diagonal_eval.embed import Encoder
 from diagonal_eval.explore import ExploreServer
+from diagonal_eval.scores.config import ClipConfig
+from diagonal_eval.scores.run import write_scores
 from diagonal_infra.errors import UserError
 
 HOSTILE = quote("<script>alert(1)</script>")
@@ -19,14 +20,14 @@ HOSTILE = quote("<script>alert(1)</script>")
 
 @pytest.fixture
 def config(tiny_world: Any, use_colour_encoder: Callable[[str], None]) -> ExploreConfig:
-    use_colour_encoder("diagonal_eval.scores")
+    use_colour_encoder("diagonal_eval.scores.clip")
     use_colour_encoder("diagonal_eval.catalogue")
     return ExploreConfig(dataset=tiny_world.dataset, checkpoint="any", port=0, limit=5)
 
 
 @pytest.fixture
 def server(config: ExploreConfig) -> Iterator[ExploreServer]:
-    scores.main(ScoresConfig(dataset=config.dataset, checkpoint="any"))
+    write_scores(ClipConfig(dataset=config.dataset, model="any", local=True))
     with ExploreServer(open_catalogue(config), port=0, limit=config.limit) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -98,7 +99,7 @@ def test_missing_or_foreign_embeddings_are_a_user_error(
 ) -> None:
     with pytest.raises(UserError, match="make scores"):
         open_catalogue(config)
-    scores.main(ScoresConfig(dataset=config.dataset, checkpoint="any"))
+    write_scores(ClipConfig(dataset=config.dataset, model="any", local=True))
     object.__setattr__(colour_encoder, "digest", "another")
     with pytest.raises(UserError, match="make scores"):
         open_catalogue(config)

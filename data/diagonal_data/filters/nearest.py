@@ -64,8 +64,8 @@ def _shard_centroids(
     if not storage.exists(path):
         raise UserError(
             f"no embeddings {name!r} of shard {shard} ({path}); make them with "
-            f"'python -m diagonal_eval.scores clip --dataset {pool.dataset}', and name them with "
-            "--nearest.embeddings"
+            f"'python -m diagonal_eval.scores clip --dataset {pool.dataset} --model MODEL', and "
+            "name them with --nearest.embeddings"
         )
     with np.load(io.BytesIO(storage.read_bytes(path))) as file:
         uids, vectors = pack_uids([str(uid) for uid in file["uid"]]), file["image"]

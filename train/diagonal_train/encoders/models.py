@@ -194,6 +194,11 @@ def built_in_settings(name: str) -> dict[str, Any]:
     return settings
 
 
+def has_built_in(name: str) -> bool:
+    """Whether open_clip has a configuration of that name."""
+    return open_clip.get_model_config(name) is not None
+
+
 def is_plain(encoder: Any) -> bool:
     """Whether it tokenizes as CLIP did: its vocabulary, lower case, cut at the end."""
     plain = open_clip.SimpleTokenizer()

@@ -124,6 +124,17 @@ def center_crop(content: bytes, image_size: int) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=corners))
 
 
+def whole_image(content: bytes) -> np.ndarray:
+    """All pixels of an encoded image, H×W×3.
+
+    Raises:
+        DecodeError: the bytes are no whole image, or one too large.
+    """
+    return _decode_box(
+        content, lambda width, height: (Box(left=0, top=0, width=width, height=height), 1)
+    )
+
+
 def preprocess_for_eval(image_size: int) -> Callable[[bytes], np.ndarray]:
     """What evaluation feeds the model: encoded bytes to 3×image_size×image_size uint8."""
     return lambda content: np.ascontiguousarray(center_crop(content, image_size).transpose(2, 0, 1))
