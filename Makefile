@@ -36,7 +36,7 @@ retry: .venv/ready ## Fetch again, into new shards, what failed for a passing re
 report: .venv/ready ## What became of a dataset's candidates, by reason and host (RECIPE=funnel)
 	$(RUN) diagonal_data.report $(RECIPE) $(ARGS)
 
-scores: .venv/ready ## Dataset x model -> score columns and embeddings
+scores: .venv/ready ## Dataset -> score columns (RECIPE=clip, text, image, safety, ocr)
 	$(RUN) diagonal_eval.scores $(RECIPE) $(ARGS)
 
 dedup: .venv/ready ## Dataset -> columns of copies (RECIPE=exact, perceptual, semantic)
@@ -98,7 +98,7 @@ test: .venv/ready ## The test suite, on two cores, in minutes
 test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, filters, reshard, dedup, loss, train, accuracy or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, filters, reshard, dedup, scores, loss, train, accuracy or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

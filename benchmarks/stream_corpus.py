@@ -94,7 +94,7 @@ def ensure_set(
     folder = work / "sets" / name
     described = folder / "set.json"
     if not described.is_file():
-        paths = _ensure_pictures(work / "pictures" / f"{short_side}px", short_side, pictures)
+        paths = ensure_pictures(work / "pictures" / f"{short_side}px", short_side, pictures)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for shard in range(shards):
@@ -106,7 +106,8 @@ def ensure_set(
     return ShardSet(folder=folder, **json.loads(described.read_text()))
 
 
-def _ensure_pictures(folder: Path, short_side: int, count: int) -> list[Path]:
+def ensure_pictures(folder: Path, short_side: int, count: int) -> list[Path]:
+    """Files of the first `count` pictures, made where they are missing."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:06d}.jpg" for number in range(count)]
     missing = [number for number, path in enumerate(paths) if not path.is_file()]

@@ -28,6 +28,11 @@ def test_ray_joins_the_named_cluster() -> None:
     assert environment == {"RAY_ADDRESS": "127.0.0.1:6379"}
 
 
+def test_scores_on_ray_are_not_in_one_process() -> None:
+    command, _ = plan_command(LaunchConfig(target="scores", on="ray", processes=3))
+    assert command[2:] == ["diagonal_eval.scores", "demo", "--no-local", "--workers", "3"]
+
+
 def test_what_cannot_be_launched_is_refused() -> None:
     with pytest.raises(ValueError, match="ranks of train only"):
         LaunchConfig(target="shards", on="torchrun")
