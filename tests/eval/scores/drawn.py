@@ -9,13 +9,42 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from torch import Tensor, nn
 
 from diagonal_data.manifest import Manifest, ShardInfo
 from diagonal_data.schema import ROW_SCHEMA, uid_for
 from diagonal_data.tar import Sample, TarWriter
+from diagonal_eval.embed import Encoder, build_encoder
 from diagonal_eval.scores.config import ScoresConfig
 from diagonal_eval.scores.run import score_set
+
+
+class HalvesModel(nn.Module):
+    """Sees how bright a picture's left and right halves are; every caption asks for the left."""
+
+    def encode_image(self, images_BCHW: Tensor) -> Tensor:
+        halves = images_BCHW.chunk(2, dim=3)
+        return torch.stack([half.mean(dim=(1, 2, 3)) for half in halves], dim=1)
+
+    def encode_text(self, tokens_BT: Tensor) -> Tensor:
+        return torch.eye(2)[torch.zeros(len(tokens_BT), dtype=torch.int64)]
+
+
+def halves_encoder() -> Encoder:
+    """Brightness from 0 to 1."""
+    return build_encoder(
+        HalvesModel().eval(),
+        name="halves",
+        tokenizer=lambda texts: torch.zeros(len(texts), 1, dtype=torch.int64),
+        image_size=32,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        step=0,
+        device=torch.device("cpu"),
+    )
+
 
 BROKEN = b"\xff\xd8 no image"
 

@@ -5,16 +5,32 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.eval.scores.drawn import BROKEN, encoded, lettered, read_table, shapes, write_dataset
+from tests.eval.scores.drawn import (
+    BROKEN,
+    encoded,
+    halves_encoder,
+    lettered,
+    read_table,
+    shapes,
+    write_dataset,
+)
 
-from diagonal_eval.scores import ocr
+from diagonal_eval.scores import clip, ocr
 from diagonal_eval.scores.config import ClipConfig, OcrConfig
 from diagonal_eval.scores.run import write_scores
 from diagonal_train.streaming.transforms import whole_image
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory, tiny_run: str) -> list[dict[str, Any]]:
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Scored by a model that sees brightness, on the left and on the right."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (ocr, clip):
+            patch.setattr(module, "load_encoder", lambda *_, **__: halves_encoder())
+        return score(tmp_path_factory.mktemp("d"))
+
+
+def score(folder: Path) -> list[dict[str, Any]]:
     print_ = encoded(lettered(["FRESH BREAD", "daily 7-19"]))
     samples = [
         (print_, "Fresh bread, daily"),
@@ -22,13 +38,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory, tiny_run: str) -> list[dict[s
         (encoded(shapes(1)), "some drawing"),
         (BROKEN, "broken"),
     ]
-    dataset = write_dataset(tmp_path_factory.mktemp("d"), [samples])
-    config = OcrConfig(dataset=dataset, model=tiny_run, local=True)
+    dataset = write_dataset(folder, [samples])
+    config = OcrConfig(dataset=dataset, model="any", local=True)
     assert write_scores(config).undecoded == 1
     assert write_scores(config).shards == 0
-    clip = ClipConfig(dataset=dataset, model=tiny_run, local=True)
-    write_scores(clip)
-    similarity = read_table(clip)["similarity"].to_pylist()
+    cosines = ClipConfig(dataset=dataset, model="any", local=True)
+    write_scores(cosines)
+    similarity = read_table(cosines)["similarity"].to_pylist()
     return [
         {**row, "similarity": value}
         for row, value in zip(read_table(config).to_pylist(), similarity, strict=True)
@@ -45,7 +61,9 @@ def test_print_is_read_and_compared_with_the_caption(rows: list[dict[str, Any]])
 
 def test_masking_changes_the_similarity_of_print_alone(rows: list[dict[str, Any]]) -> None:
     assert rows[2]["similarity_masked"] == rows[2]["similarity"]
-    assert abs(rows[0]["similarity_masked"] - rows[0]["similarity"]) > 1e-3
+    # Black print makes the left darker; without it both sides are alike.
+    assert rows[0]["similarity"] < 0.5**0.5 - 5e-3
+    assert rows[0]["similarity_masked"] == pytest.approx(0.5**0.5, abs=2e-3)
 
 
 def test_what_cannot_be_decoded_has_no_values(rows: list[dict[str, Any]]) -> None:
