@@ -84,7 +84,7 @@ def score(
     if flip:
         mirrored_BD = encode_pixels(encoder, np.ascontiguousarray(pixels_BCHW[..., ::-1]))
         mirrored = similarities(mirrored_BD, texts_BD)
-        columns["similarity_flipped"] = (columns["similarity"] + mirrored) / 2
+        columns["similarity_flipped"] = (columns["similarity"] + mirrored) * np.float32(0.5)
     return Scored(columns=columns, beside={"image": images_BD, "text": texts_BD})
 
 

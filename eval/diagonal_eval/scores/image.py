@@ -66,7 +66,7 @@ def pixel_sha256(pixels: np.ndarray) -> str:
     """Of the size, which the bytes do not tell, and the pixels row by row."""
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(f"{width} {height} ".encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(pixels.tobytes())
     return digest.hexdigest()
 
 

@@ -55,7 +55,7 @@ def test_the_pixel_digest_knows_pixels_not_files() -> None:
 
 def test_the_perceptual_hash_survives_jpeg_and_tells_drawings_apart() -> None:
     first, again, other = (
-        np.uint64(measure(content)["phash"])
+        np.array([measure(content)["phash"]], np.uint64)
         for content in (
             encoded(shapes(3)),
             encoded(shapes(3), "JPEG"),
