@@ -56,7 +56,7 @@ SMALL = ModelConfig(
 MODELS = {"clip-demo": recipes.demo().model, "clip-small": SMALL}
 """The demo's at 48 pixels, and a ViT of 6 layers at 224."""
 KINDS = (*MODELS, "image", "text", "safety", "ocr")
-SHARES = {"safety": 5, "ocr": 20}
+SHARES = {"safety": 10, "ocr": 40}
 """Every so many samples are enough for the slow kinds."""
 
 
@@ -74,7 +74,7 @@ def main() -> None:
     for kind in given.kinds * given.repeat:
         words = ["--one", kind, "--samples", str(given.samples), "--work", str(given.work)]
         command = [sys.executable, __file__, *words]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         runs[kind].append(json.loads(done.stdout))
         sys.stderr.write(f"{kind} {runs[kind][-1]}\n")
     packages = ("torch", "onnxruntime", "opencv-python-headless", "rapidocr-onnxruntime")

@@ -2,6 +2,7 @@
 
     items ─ reader: the next batch ─ `prepare` in threads ─ at most AHEAD batches ─ the model
 
+The first batches are smaller, so that the model need not wait for a whole one before it begins.
 The codecs release the interpreter lock, so threads suffice. What is waited for is counted: the
 share of it in the whole time says whether data or the model is the slower.
 """
@@ -18,6 +19,8 @@ from typing import Generic, TypeVar
 AHEAD = 2
 """Batches that are made or ready while one is worked on; each holds its pictures in memory."""
 MAX_THREADS = 8
+FIRST_SHARE = 8
+"""The first batch is an eighth of a whole one; each next is twice as large."""
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")
 
@@ -31,6 +34,7 @@ class Ahead(Generic[Item, Prepared]):
         self._remaining = iter(items)
         self._prepare = prepare
         self._batch_size = batch_size
+        self._next_size = max(1, batch_size // FIRST_SHARE)
         self.waited_seconds = 0.0
         """In which there was no batch to work on."""
 
@@ -49,7 +53,8 @@ class Ahead(Generic[Item, Prepared]):
                     future.cancel()
 
     def _take(self, pool: ThreadPoolExecutor) -> list[Prepared]:
-        return list(pool.map(self._prepare, itertools.islice(self._remaining, self._batch_size)))
+        size, self._next_size = self._next_size, min(2 * self._next_size, self._batch_size)
+        return list(pool.map(self._prepare, itertools.islice(self._remaining, size)))
 
     def _wait_for(self, future: Future[list[Prepared]]) -> list[Prepared]:
         started = time.perf_counter()

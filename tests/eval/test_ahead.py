@@ -12,7 +12,12 @@ from diagonal_eval.ahead import AHEAD, Ahead
 def test_all_items_come_prepared_in_order(batch_size: int) -> None:
     batches = list(Ahead(range(20), lambda number: number * number, batch_size))
     assert [number for batch in batches for number in batch] == [n * n for n in range(20)]
-    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert all(len(batch) <= batch_size for batch in batches)
+
+
+def test_batches_grow_to_their_size() -> None:
+    sizes = [len(batch) for batch in Ahead(range(100), int, 16)]
+    assert sizes == [2, 4, 8, 16, 16, 16, 16, 16, 6]
 
 
 def test_nothing_is_no_batch() -> None:
@@ -63,12 +68,12 @@ def test_an_error_comes_out_where_the_batches_are_taken(where: str) -> None:
     found: list[int] = []
 
     def work() -> None:
-        for batch in Ahead(items(), prepare, 2):
+        for batch in Ahead(items(), prepare, 1):
             found.extend(batch)
 
     with pytest.raises(OSError, match=where):
         work()
-    assert found == ([0, 1, 2, 3] if where == "preparing" else [0, 1, 2, 3, 4, 5])
+    assert found == ([0, 1, 2, 3, 4] if where == "preparing" else [0, 1, 2, 3, 4, 5])
 
 
 def test_what_is_waited_for_is_counted() -> None:

@@ -130,6 +130,7 @@ def build_pretrained(name: str) -> tuple[DualEncoder, ClipTokenizer | Tokenizer,
     Raises:
         UserError: there is no such model or weights.
     """
+    image_encoder.register()
     model, weights = name, None
     if not name.startswith(WITH_WEIGHTS):
         model, _, weights = name.partition("/")
