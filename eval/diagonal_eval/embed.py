@@ -102,7 +102,7 @@ def open_clip_name(model: str, pretrained: str | None) -> str | None:
     """MODEL/WEIGHTS, `local-dir:FOLDER` or `hf-hub:NAME`; None for the path of a run.
 
     Raises:
-        UserError: the name is one of open_clip's, and there are no weights.
+        UserError: the name is one of open_clip's without weights, or neither that nor a run.
     """
     name = model.removeprefix(OPEN_CLIP)
     is_run = storage.exists(storage.join(split_checkpoint(model)[0], "config.json"))
@@ -111,6 +111,11 @@ def open_clip_name(model: str, pretrained: str | None) -> str | None:
     if is_run or not (built_in or with_weights or name != model):
         if pretrained is not None:
             raise UserError(f"--pretrained {pretrained}: {model!r} is no model of open_clip's")
+        if not is_run:
+            raise UserError(
+                f"{model!r} is neither a run (no config.json; train one with 'make train') nor a "
+                "model that open_clip knows"
+            )
         return None
     if pretrained is not None:
         return f"{name}/{pretrained}"

@@ -129,7 +129,7 @@ def test_a_real_run_is_loaded_at_any_step(tiny_run: str) -> None:
 
 
 def test_a_missing_run_or_step_is_a_user_error(tiny_run: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nowhere"):
+    with pytest.raises(UserError, match=r"nowhere.* neither a run .* nor a model"):
         load_encoder(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="step 5"):
         load_encoder(f"{tiny_run}/checkpoints/step-00000005")
@@ -142,13 +142,17 @@ def test_a_missing_run_or_step_is_a_user_error(tiny_run: str, tmp_path: Path) ->
         ("ViT-B-32", "weights/b32.pt", "ViT-B-32/weights/b32.pt"),
         ("open_clip:ViT-B-32/openai", None, "ViT-B-32/openai"),
         ("local-dir:out/export", None, "local-dir:out/export"),
-        ("out/run", None, None),
     ],
 )
 def test_a_model_of_open_clips_is_known_by_its_name(
-    model: str, pretrained: str | None, expected: str | None
+    model: str, pretrained: str | None, expected: str
 ) -> None:
     assert open_clip_name(model, pretrained) == expected
+
+
+def test_a_run_is_no_model_of_open_clips(tiny_run: str) -> None:
+    assert open_clip_name(tiny_run, None) is None
+    assert open_clip_name(f"{tiny_run}/checkpoints/step-00000008", None) is None
 
 
 def test_a_model_without_weights_and_weights_without_a_model_are_refused(tiny_run: str) -> None:

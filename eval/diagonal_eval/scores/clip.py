@@ -5,8 +5,8 @@
     DATASET/scores/clip/NAME/SHARD.parquet   uid, similarity[, similarity_flipped] (fp32)
 
 A sample that is taken down or whose picture cannot be decoded has embeddings of zeros and NaN.
-`similarity_flipped` is the mean of the picture's and its mirror image's cosine (Maini et al., *The
-Devil is in the Details*, 2023).
+`similarity_flipped` is the mean of the picture's and its mirror image's cosine (Yu et al., *The
+Devil is in the Details*, 2023, arXiv:2309.15954).
 
 Shape suffixes: N samples, B batch, C colours, H and W pixels, D embedding width.
 """
