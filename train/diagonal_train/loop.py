@@ -52,6 +52,7 @@ from diagonal_train.step import Job, StepStats, train_step
 from diagonal_train.stream import open_stream, read_batches
 from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.device import on_device
+from diagonal_train.streaming.index import warn_of_stale_filters
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import lanes_of
 from diagonal_train.streaming.teacher import teacher_width
@@ -144,6 +145,8 @@ def set_up(config: TrainConfig, world: World) -> Job:
     agreed(lambda: check_run_folder(config.run), world)
     agreed(lambda: check_trackers(config.logging), world)
     index, plan = open_stream(config.stream_config)
+    if world.is_main:
+        warn_of_stale_filters(config.data, config.filter)
     width = agreed(lambda: teacher_width(index, config.stream_config), world)
     config = agreed(lambda: with_teacher_scale(config), world)
     start = agreed(lambda: plan_start(config, index.digest), world)

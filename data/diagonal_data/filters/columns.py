@@ -28,8 +28,8 @@ HOST_SQL = (
 DERIVED = {CAPTION_WORDS: "caption", HOST: "url"}
 """Name to the row table's column it is made of."""
 MADE_BY = {
-    "dedup": "python -m diagonal_data.dedup --dataset {dataset}",
-    "eval_near": "make decontaminate ARGS='--dataset {dataset}'",
+    "dedup": "python -m diagonal_data.dedup exact|perceptual|semantic --dataset {dataset}",
+    "eval_near": "python -m diagonal_data.decontaminate mark --dataset {dataset} --index FILE",
 }
 """Command that makes a kind of scores, where it is not `diagonal_eval.scores`."""
 KINDS = ("clip", "text", "image", "safety", "ocr", *MADE_BY)

@@ -97,8 +97,8 @@ class TrainConfig:
     compile: bool = False
     """Compile the encoders' blocks; the first steps then take minutes."""
     trim_text: bool = True
-    """Cut captions to the batch's longest, where the text encoder is causal: same numbers, less
-    work."""
+    """Cut captions behind their ends, in groups of like length, where the text encoder is causal:
+    same numbers, less work."""
     patch_dropout: float = 0.0
     """Share of the image's patches left out in training (FLIP); vision transformers only."""
     workers_min: int | None = None
