@@ -19,9 +19,18 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from diagonal_data.config import ShardsConfig
+from diagonal_data.filters.config import FiltersConfig
+from diagonal_data.filters.select import select
+from diagonal_data.filters.write import write_outcome
 from diagonal_data.manifest import read_manifest
+from diagonal_data.reshard.building import reshard
+from diagonal_data.reshard.config import ReshardConfig
+from diagonal_data.rows import read_rows
 from diagonal_data.schema import candidate_for, candidates_table
 from diagonal_data.shards import build_dataset
+from diagonal_data.takedown.compact import compact
+from diagonal_data.takedown.config import CompactConfig, TakedownConfig
+from diagonal_data.takedown.requests import take_down
 from diagonal_infra import lease, storage
 from diagonal_infra.errors import StorageError, UnitError, UserError
 
@@ -159,6 +168,33 @@ def test_a_dataset_on_s3_is_the_local_one_and_is_built_once(
     assert build_dataset(on_s3) == first
     assert small_web.asked == []
     assert storage.list_files(f"{s3}/units") == []
+
+
+def test_filter_takedown_reshard_and_compact_give_the_local_bytes(
+    s3: str, config: ShardsConfig, tmp_path: Path
+) -> None:
+    build_dataset(config)
+    build_dataset(replace(config, dataset=s3))
+    here = use_and_clean(config.dataset, str(tmp_path / "copy"))
+    there = use_and_clean(s3, f"{s3}-copy")
+    assert there == here
+    kept, copied, compacted = here
+    assert (kept, len(copied), len(compacted)) == (COUNT - 2, 3, 3)
+    assert sum(shard["samples"] for shard in read_manifest(s3)["shards"]) == COUNT - 1
+
+
+def use_and_clean(dataset: str, copy: str) -> tuple[int, dict[str, bytes], dict[str, bytes]]:
+    """Number kept, the tars of the kept samples, and those without what was taken down."""
+    name = FiltersConfig(dataset=dataset, name="most", where=("not contains(url, '/3.jpg')",))
+    funnel = write_outcome(name, select(name).pool, {})
+    urls = read_rows(dataset, ["url"])["url"].to_pylist()
+    take_down(TakedownConfig(dataset=dataset, url=tuple(u for u in urls if u.endswith("/5.jpg"))))
+    settings = {"filter": "most", "samples_per_shard": 4, "seed": 7, "local": True}
+    manifest = reshard(ReshardConfig(dataset=dataset, output=copy, **settings))
+    assert compact(CompactConfig(dataset=dataset)) == 1
+    samples = sum(info.samples for info in manifest.shards.values())
+    assert samples == funnel.kept - 1
+    return samples, tars(copy), tars(dataset)
 
 
 def test_a_wrong_secret_is_named_before_anything_is_fetched(

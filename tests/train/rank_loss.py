@@ -1,6 +1,6 @@
 """A rank of test_loss.py: loss and averaged gradients of its part of a batch, written to a file.
 
-python rank_loss.py OUT KIND TILE SIZES     with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set
+python rank_loss.py OUT KIND:SIZES …     with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set
 
 KIND is that of the contrastive loss, or `distilled` for the one with a teacher.
 SIZES is each rank's number of samples, as `5,7`. One that is 0 must be refused on all ranks.
@@ -22,7 +22,7 @@ from diagonal_train import rank_rows
 from diagonal_train.distributed import World, from_environment, in_process_group
 from diagonal_train.loss import Kind, Teacher, contrastive_loss, distilled_loss
 
-BATCH_SIZE = 24
+BATCH_SIZE, TILE = 24, 5
 
 
 class Encoders(nn.Module):
@@ -58,15 +58,15 @@ def teacher_of_all() -> Teacher:
     return Teacher(image_BE=image_BE, text_BE=text_BE, logit_scale=7.0, weight=0.3)
 
 
-def main(out: str, kind: str, tile: str, sizes: str) -> None:
-    """This rank's part; rank 0 writes the mean loss and its gradients, which DDP made equal."""
-    world, parts = from_environment(), [int(size) for size in sizes.split(",")]
+def main(out: str, *cases: str) -> None:
+    """This rank's part; rank 0 writes each case's mean loss and gradients, which DDP made equal."""
+    world = from_environment()
     rank_rows.CHUNK_BYTES = 500  # So that a few rows move at a time, and the last are missing.
 
-    def compute() -> dict[str, torch.Tensor | None]:
-        return loss_and_gradients(world, kind, int(tile), parts)
+    def compute() -> dict[str, dict[str, torch.Tensor | None]]:
+        return {case: loss_and_gradients(world, *case.split(":")) for case in cases}
 
-    if 0 in parts:
+    if any(size == "0" for case in cases for size in case.split(":")[1].split(",")):
         with pytest.raises(UserError, match="got 24 and 24 on rank 0, 0 and 0 on rank 1"):
             in_process_group(world, compute)
         return
@@ -77,11 +77,9 @@ def main(out: str, kind: str, tile: str, sizes: str) -> None:
         torch.save(found, Path(out))
 
 
-def loss_and_gradients(
-    world: World, kind: str, tile: int, sizes: list[int]
-) -> dict[str, torch.Tensor | None]:
+def loss_and_gradients(world: World, kind: str, parts: str) -> dict[str, torch.Tensor | None]:
     """The mean over ranks."""
-    encoders = Encoders()
+    encoders, sizes = Encoders(), [int(size) for size in parts.split(",")]
     images, texts = (part.split(sizes)[world.rank] for part in whole_batch())
     replica = DistributedDataParallel(encoders) if world.world_size > 1 else encoders
     image_BD, text_BD, scale, bias = replica(images, texts)
@@ -91,12 +89,12 @@ def loss_and_gradients(
             part.split(sizes)[world.rank] for part in (whole.image_BE, whole.text_BE)
         )
         teacher = dataclasses.replace(whole, image_BE=image_BE, text_BE=text_BE)
-        losses = distilled_loss(image_BD, text_BD, scale, teacher, tile)
+        losses = distilled_loss(image_BD, text_BD, scale, teacher, TILE)
         # DDP waits for the gradient of every parameter.
         (losses.whole + 0 * bias).backward()
         mean = torch.stack([loss.detach() for loss in losses])
     else:
-        loss = contrastive_loss(image_BD, text_BD, scale, bias, kind=cast(Kind, kind), tile=tile)
+        loss = contrastive_loss(image_BD, text_BD, scale, bias, kind=cast(Kind, kind), tile=TILE)
         loss.backward()
         mean = loss.detach().clone()
     if world.world_size > 1:

@@ -2,7 +2,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -43,42 +43,36 @@ def with_gradients(loss: Tensor, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     return [loss, *torch.autograd.grad(loss, inputs)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sizes", ["24", "12,12", "7,17", "8,8,8", "6,6,6,6", "1,9,2,12"])
-def test_ranks_give_the_loss_and_every_gradient_of_the_whole_batch(
-    run_ranks: RunRanks, tmp_path: Path, sizes: str, kind: Kind
+@pytest.mark.parametrize(
+    "splits", [["24"], ["12,12", "7,17"], ["8,8,8", "1,9,14"], ["6,6,6,6", "1,9,2,12"]], ids=str
+)
+def test_ranks_give_every_loss_and_every_gradient_of_the_whole_batch(
+    run_ranks: RunRanks, tmp_path: Path, splits: list[str]
 ) -> None:
-    out = tmp_path / "ranks.pt"
-    run_ranks([SCRIPT, str(out), kind, "5", sizes], sizes.count(",") + 1)
+    out, world_size = tmp_path / "ranks.pt", splits[0].count(",") + 1
+    cases = [f"{kind}:{sizes}" for kind in (*KINDS, "distilled") for sizes in splits]
+    run_ranks([SCRIPT, str(out), *cases], world_size)
     ranks = torch.load(out, weights_only=True)
+    assert ranks.keys() == set(cases)
+    for case, found in ranks.items():
+        expected = of_the_whole_batch(case.partition(":")[0])
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12, msg=case)
+
+
+def of_the_whole_batch(kind: str) -> dict[str, Tensor | None]:
+    """The dense loss in one process, and its gradients."""
     encoders = Encoders()
-    loss = dense_contrastive_loss(*encoders(*whole_batch()), kind=kind)
+    image_BD, text_BD, scale, bias = encoders(*whole_batch())
+    if kind == "distilled":
+        losses = dense_distilled_loss(image_BD, text_BD, scale, teacher_of_all())
+        loss, shown = losses.whole, torch.stack(losses)
+    else:
+        loss = dense_contrastive_loss(image_BD, text_BD, scale, bias, kind=cast(Kind, kind))
+        shown = loss
     loss.backward()
-    if kind == "softmax":
+    if kind != "sigmoid":
         encoders.logit_bias.grad = torch.zeros((), dtype=torch.float64)
-    expected = {name: p.grad for name, p in encoders.named_parameters()}
-    assert ranks.keys() == expected.keys() | {"loss"}
-    torch.testing.assert_close(ranks["loss"], loss, rtol=1e-10, atol=1e-12)
-    for name, value in expected.items():
-        torch.testing.assert_close(ranks[name], value, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("sizes", ["24", "12,12", "7,17", "1,9,14"])
-def test_ranks_give_the_distilled_loss_and_every_gradient_of_the_whole_batch(
-    run_ranks: RunRanks, tmp_path: Path, sizes: str
-) -> None:
-    out = tmp_path / "ranks.pt"
-    run_ranks([SCRIPT, str(out), "distilled", "5", sizes], sizes.count(",") + 1)
-    ranks = torch.load(out, weights_only=True)
-    encoders = Encoders()
-    image_BD, text_BD, scale, _ = encoders(*whole_batch())
-    losses = dense_distilled_loss(image_BD, text_BD, scale, teacher_of_all())
-    losses.whole.backward()
-    encoders.logit_bias.grad = torch.zeros((), dtype=torch.float64)
-    expected = {name: p.grad for name, p in encoders.named_parameters()}
-    torch.testing.assert_close(ranks["loss"], torch.stack(losses), rtol=1e-10, atol=1e-12)
-    for name, value in expected.items():
-        torch.testing.assert_close(ranks[name], value, rtol=1e-10, atol=1e-12)
+    return {"loss": shown.detach(), **{name: p.grad for name, p in encoders.named_parameters()}}
 
 
 def teacher_for(count: int, weight: float, dtype: torch.dtype = torch.float64) -> Teacher:
@@ -129,7 +123,7 @@ def test_a_sure_teacher_in_float32_gives_the_exact_loss() -> None:
 def test_a_rank_without_samples_is_refused_on_all_ranks(
     run_ranks: RunRanks, tmp_path: Path
 ) -> None:
-    run_ranks([SCRIPT, str(tmp_path / "ranks.pt"), "softmax", "5", "24,0"], 2)
+    run_ranks([SCRIPT, str(tmp_path / "ranks.pt"), "softmax:24,0"], 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -30,6 +30,7 @@ from diagonal_train.encoders.fit_model import fit_model
 from diagonal_train.encoders.fp8 import check_fp8
 from diagonal_train.encoders.locking import lock
 from diagonal_train.encoders.models import DualEncoder, build_model, build_tokenizer
+from diagonal_train.encoders.precision import with_precision
 from diagonal_train.encoders.schedule import follow_schedule
 from diagonal_train.parallel import keep_apart, wrap
 from diagonal_train.planning.preflight import check
@@ -52,6 +53,7 @@ from diagonal_train.step import Job, StepStats, train_step
 from diagonal_train.stream import open_stream, read_batches
 from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.device import on_device
+from diagonal_train.streaming.index import warn_of_stale_filters
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.order import lanes_of
 from diagonal_train.streaming.teacher import teacher_width
@@ -144,8 +146,10 @@ def set_up(config: TrainConfig, world: World) -> Job:
     agreed(lambda: check_run_folder(config.run), world)
     agreed(lambda: check_trackers(config.logging), world)
     index, plan = open_stream(config.stream_config)
+    if world.is_main:
+        warn_of_stale_filters(config.data, config.filter)
     width = agreed(lambda: teacher_width(index, config.stream_config), world)
-    config = agreed(lambda: with_teacher_scale(config), world)
+    config = agreed(lambda: with_teacher_scale(with_precision(config, world.device)), world)
     start = agreed(lambda: plan_start(config, index.digest), world)
     stream = LaneStream(
         index=index,

@@ -16,7 +16,7 @@ from torch import Tensor
 from diagonal_train.augment import prepare_images
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.encoders.models import DualEncoder
-from diagonal_train.encoders.text_trim import trimmed_length
+from diagonal_train.encoders.text_trim import Captions, cut_captions
 from diagonal_train.streaming.batch import Batch
 from diagonal_train.streaming.order import STEP_KEY, generator_for
 
@@ -29,15 +29,15 @@ class MicroBatches:
     config: TrainConfig
     spans: tuple[slice, ...]
     """Samples of each part."""
-    lengths: tuple[int, ...]
-    """Tokens that its captions are cut to."""
+    lengths_B: Tensor | None
+    """Tokens of each caption, on the CPU; None if captions are not cut."""
     seeds: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.spans)
 
-    def inputs(self, part: int) -> tuple[Tensor, ...]:
-        """Images B×C×H×W, tokens B×T and, for patch dropout, noise B×K; sets the random state."""
+    def inputs(self, part: int) -> tuple[Tensor | Captions, ...]:
+        """Images B×C×H×W, captions and, for patch dropout, noise B×K; sets the random state."""
         torch.manual_seed(self.seeds[part])
         span, config = self.spans[part], self.config
         noise_BK = self.batch.noise[span]
@@ -48,28 +48,30 @@ class MicroBatches:
             mean=config.model.mean,
             std=config.model.std,
         )
-        inputs = images_BCHW, self.batch.tokens[span, : self.lengths[part]]
+        inputs = images_BCHW, self._captions(span)
         return (*inputs, noise_BK) if config.patch_dropout > 0 else inputs
+
+    def _captions(self, span: slice) -> Tensor | Captions:
+        tokens_BT = self.batch.tokens[span]
+        if self.lengths_B is None:
+            return tokens_BT
+        grouped = self.config.parallel.kind == "ddp"
+        return cut_captions(tokens_BT, self.lengths_B[span], grouped=grouped)
 
 
 def micro_batches(
     batch: Batch, config: TrainConfig, model: DualEncoder, *, step: int, rank: int
 ) -> MicroBatches:
     """The batch in parts of `config.micro_batch_size` samples; the last may be smaller."""
-    count, context_length = batch.tokens.shape
+    count = len(batch.tokens)
     size = config.micro_batch_size or count
     spans = tuple(slice(first, min(first + size, count)) for first in range(0, count, size))
-    lengths = [context_length] * len(spans)
-    if model.trims_text:
-        needed_B = model.text_lengths(batch.tokens)
-        # One look at the device for all parts.
-        longest = torch.stack([needed_B[span].max() for span in spans]).tolist()
-        lengths = [trimmed_length(n, context_length) for n in longest]
     rng = generator_for(config.seed, STEP_KEY, step, rank)
     return MicroBatches(
         batch=batch,
         config=config,
         spans=spans,
-        lengths=tuple(lengths),
+        # One look at the device for all parts.
+        lengths_B=model.text_lengths(batch.tokens).cpu() if model.trims_text else None,
         seeds=tuple(rng.integers(2**63, size=len(spans)).tolist()),
     )

@@ -20,6 +20,7 @@ from diagonal_train.checkpoint import Saver
 from diagonal_train.config.train import TrainConfig
 from diagonal_train.distill import teacher_of
 from diagonal_train.distributed import World, sum_over_ranks
+from diagonal_train.encoders.precision import autocast
 from diagonal_train.loss import contrastive_loss, distilled_loss
 from diagonal_train.micro_batches import MicroBatches, micro_batches
 from diagonal_train.parallel import clip_grad_norm
@@ -41,8 +42,6 @@ from diagonal_train.watching.stage_clock import StageClock
 Features = tuple[Tensor, Tensor]
 """Image and text embeddings."""
 LOSS_PARTS = ("contrastive_loss", "distillation_loss")
-HALF_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
-"""Of the encoders; under fp8 of what is not in 8 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,14 +155,13 @@ def _gradients(job: Job, parts: MicroBatches) -> _Found:
 
 def _backward(job: Job, parts: MicroBatches, scale: float) -> _Found:
     """This rank's loss times `scale`; gradients are added to the parameters'."""
-    config, clock = job.config, job.clock
-    device_type, low = job.world.device.type, HALF_PRECISION.get(config.precision)
+    config, clock, device_type = job.config, job.clock, job.world.device.type
 
     def embed(part: int) -> tuple[Tensor, ...]:
         with clock.stage("prepare"):
             inputs = parts.inputs(part)
         # Entered anew for each pass: inside, weights cast without a graph would serve again.
-        with clock.stage("forward"), torch.autocast(device_type, low, enabled=low is not None):
+        with clock.stage("forward"), autocast(config.precision, device_type):
             return job.replica(*inputs)
 
     seen: list[Features] = []

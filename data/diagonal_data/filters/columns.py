@@ -29,8 +29,8 @@ DERIVED = {CAPTION_WORDS: "caption", HOST: "url"}
 """Name to the row table's column it is made of."""
 MADE_BY = {
     "clip": "python -m diagonal_eval.scores clip --dataset {dataset} --model MODEL",
-    "dedup": "python -m diagonal_data.dedup --dataset {dataset}",
-    "eval_near": "make decontaminate ARGS='--dataset {dataset}'",
+    "dedup": "python -m diagonal_data.dedup exact|perceptual|semantic --dataset {dataset}",
+    "eval_near": "python -m diagonal_data.decontaminate mark --dataset {dataset} --index FILE",
 }
 """Command that makes a kind of scores, where it is not `diagonal_eval.scores KIND --dataset D`."""
 KINDS = ("text", "image", "safety", "ocr", *MADE_BY)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from diagonal_data.dedup.config import LARGEST
 from diagonal_infra.cli import Positional, also
 from diagonal_infra.errors import require
 
@@ -92,8 +93,8 @@ class Duplicates:
 
     def __post_init__(self) -> None:
         require(
-            -1 <= self.max_hamming <= 3,
-            f"--duplicates.max-hamming must be -1 to 3, got {self.max_hamming}",
+            -1 <= self.max_hamming <= LARGEST["phash"],
+            f"--duplicates.max-hamming must be -1 to {LARGEST['phash']}, got {self.max_hamming}",
         )
 
 

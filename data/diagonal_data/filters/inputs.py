@@ -52,9 +52,13 @@ def digest_of(dataset: str, place: str) -> str:
         return _tables(dataset, storage.join(dataset, place), ".parquet").hex()
     if place.startswith("embeddings/"):
         return _tables(dataset, storage.join(dataset, place), ".npz").hex()
-    own = place == TOMBSTONES or place.startswith("filters/")
-    path = storage.join(dataset, place) if own else place
+    path = storage.join(dataset, place) if _own(place) else place
     return _sha256(storage.read_bytes(path)) if storage.exists(path) else ""
+
+
+def _own(place: str) -> bool:
+    """Whether an input lies in the dataset's folder."""
+    return place in {SHARDS, TOMBSTONES} or place.startswith(("scores/", "embeddings/", "filters/"))
 
 
 def record_of(config: Any, inputs: dict[str, str]) -> dict[str, Any]:
@@ -73,13 +77,18 @@ def record_of(config: Any, inputs: dict[str, str]) -> dict[str, Any]:
 def stale_inputs(dataset: str, name: str) -> list[str]:
     """The inputs of a filter that have changed since it was made; none if it is current.
 
-    A keep list that was put there by hand has no recipe.json, and is never stale.
+    A keep list that was put there by hand has no recipe.json, and is never stale. A list outside
+    the dataset that is not there, seen from another folder for instance, is taken for unchanged.
     """
     path = storage.join(filter_folder(dataset, name), "recipe.json")
     if not storage.exists(path):
         return []
     recorded = json.loads(storage.read_bytes(path)).get("inputs", {})
-    return [place for place, digest in recorded.items() if digest_of(dataset, place) != digest]
+    return [
+        place
+        for place, digest in recorded.items()
+        if digest_of(dataset, place) != digest and (_own(place) or storage.exists(place))
+    ]
 
 
 def is_stale(dataset: str, name: str) -> bool:

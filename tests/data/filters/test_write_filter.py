@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -16,6 +17,7 @@ from diagonal_data.filters.config import (
     CombineConfig,
     ExportConfig,
     FiltersConfig,
+    HoldOut,
     ImportConfig,
 )
 from diagonal_data.filters.inputs import is_stale, stale_inputs
@@ -162,6 +164,21 @@ def test_a_score_set_that_no_rule_uses_makes_nothing_stale(scored: str) -> None:
     write_filter(by_score(scored, "a", "original_width > 2"))
     write_scores(scored, "clip/m", {"similarity": pa.array(np.ones(8), pa.float32())})
     assert not is_stale(scored, "a")
+
+
+def test_a_list_elsewhere_counts_as_an_input_where_it_can_be_seen(
+    scored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(pa.table({"uid": [UIDS[7]]}), "list.parquet")
+    config = by_score(scored, "a", "original_width > 2")
+    write_filter(dataclasses.replace(config, hold_out=HoldOut(list="list.parquet")))
+    assert not is_stale(scored, "a")
+    monkeypatch.chdir(tmp_path / "other")
+    assert not is_stale(scored, "a")
+    pq.write_table(pa.table({"uid": [UIDS[6]]}), "list.parquet")
+    assert stale_inputs(scored, "a") == ["list.parquet"]
 
 
 def test_a_list_put_there_by_hand_is_never_stale(scored: str) -> None:

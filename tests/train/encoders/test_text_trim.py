@@ -27,9 +27,14 @@ def model() -> DualEncoder:
 
 @pytest.fixture
 def tokens_BT() -> Tensor:  # noqa: N802  # shape suffix
-    tokens = torch.zeros(len(CAPTIONS), 40, dtype=torch.int64)
+    return captions_of(CAPTIONS)
+
+
+def captions_of(lengths: list[int]) -> Tensor:
+    """Random words between start and end."""
+    tokens = torch.zeros(len(lengths), 40, dtype=torch.int64)
     rng = torch.Generator().manual_seed(1)
-    for row, length in zip(tokens, CAPTIONS, strict=True):
+    for row, length in zip(tokens, lengths, strict=True):
         row[:length] = torch.randint(1, 49_000, (length,), generator=rng)
         row[0], row[length - 1] = 49_406, 49_407
     return tokens
@@ -42,15 +47,17 @@ def with_gradients(model: DualEncoder, features_BD: Tensor) -> list[Tensor]:
     return [features_BD, *(p.grad for p in model.parameters() if p.grad is not None)]
 
 
+@pytest.mark.parametrize("lengths", [CAPTIONS, [*CAPTIONS, 30, 17, 40, 8] * 16], ids=len)
 def test_trimmed_captions_have_the_embeddings_and_gradients_of_open_clips(
-    model: DualEncoder, tokens_BT: Tensor
+    model: DualEncoder, lengths: list[int]
 ) -> None:
+    model, tokens_BT = model.double(), captions_of(lengths)
     theirs = torch.nn.functional.normalize(model.clip.encode_text(tokens_BT), dim=-1)
     expected = with_gradients(model, theirs)
     found = with_gradients(model, model.encode_text(tokens_BT))
     assert len(found) == len(expected) > 10
     for left, right in zip(found, expected, strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-12)
 
 
 def test_at_full_length_they_are_open_clips_to_the_bit(
@@ -73,6 +80,25 @@ def test_the_encoder_sees_the_longest_caption_and_no_more(
     model.trim_text = False
     model.encode_text(tokens_BT)
     assert seen == [16, 8, 40]
+
+
+def test_captions_of_like_length_are_cut_together(model: DualEncoder) -> None:
+    lengths = [40, 3, 9, 5, 12, 20, 7, 8] * 16
+    tokens_BT = captions_of(lengths)
+    cut = text_trim.cut_captions(tokens_BT, torch.tensor(lengths))
+    assert [tuple(group.shape) for group in cut.groups] == [(32, 8), (32, 8), (32, 16), (32, 40)]
+    rows_BT = torch.cat([torch.nn.functional.pad(g, (0, 40 - g.shape[1])) for g in cut.groups])
+    assert torch.equal(rows_BT[cut.places_B], tokens_BT)
+
+
+@pytest.mark.parametrize(
+    ("size", "groups"), [(1, 1), (63, 1), (64, 2), (66, 2), (128, 4), (256, 8), (8192, 8)]
+)
+def test_groups_divide_the_batch_and_are_not_too_small(size: int, groups: int) -> None:
+    lengths = torch.randint(2, 40, (size,), generator=torch.Generator().manual_seed(0))
+    cut = text_trim.cut_captions(torch.zeros(size, 40), lengths)
+    assert [len(group) for group in cut.groups] == [size // groups] * groups
+    assert len(text_trim.cut_captions(torch.zeros(size, 40), lengths, grouped=False).groups) == 1
 
 
 @pytest.mark.parametrize(("longest", "length"), [(1, 8), (8, 8), (9, 16), (72, 72), (73, 77)])

@@ -1,13 +1,22 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.train.streaming.tars import write_tar
 
+from diagonal_data.filters.inputs import describe_inputs
 from diagonal_data.tar import parse_sample
 from diagonal_infra.errors import UserError
-from diagonal_train.streaming.index import SampleIndex, filters_for, open_index
+from diagonal_train.streaming.index import (
+    SampleIndex,
+    filters_for,
+    open_index,
+    warn_of_stale_filters,
+)
 
 
 @pytest.fixture
@@ -117,3 +126,19 @@ def test_filters_are_given_to_sources(filter: str | None, names: list[str | None
 def test_a_missing_dataset_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no dataset at .*make shards"):
         open_index(str(tmp_path / "none"), None)
+
+
+def test_a_filter_made_of_something_else_is_named(
+    mixed: str, own_dataset: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = {"inputs": describe_inputs(str(own_dataset), [], [])}
+    recipe = own_dataset / "filters" / "most" / "recipe.json"
+    recipe.write_text(json.dumps(record))
+    warn_of_stale_filters(mixed, "most")
+    assert not caplog.records
+    pq.write_table(pa.table({"uid": pa.array([], pa.string())}), own_dataset / "tombstones.parquet")
+    warn_of_stale_filters(mixed, "most")
+    assert [each.message for each in caplog.records] == [
+        "filter is stale, make it again "
+        f"filter=most dataset={own_dataset} changed=tombstones.parquet"
+    ]

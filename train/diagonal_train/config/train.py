@@ -22,7 +22,7 @@ from diagonal_train.streaming.config import (
     check_weights,
 )
 
-Precision = Literal["fp32", "bf16", "fp16", "fp8"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "fp8"]
 Launcher = Literal["process", "ray"]
 Loss = Literal["softmax", "sigmoid"]
 ActivationCheckpointing = Literal["none", "full", "selective"]
@@ -72,8 +72,9 @@ class TrainConfig:
     ema_decay: float | None = None
     """Decay of a moving average of the weights, 0.9999 for instance, which evaluation and export
     then use; it rises to this value over the first steps. None keeps no average."""
-    precision: Precision = "bf16"
-    """Of the encoders; weights, loss and optimizer are fp32 in all. fp16 scales the loss, and a
+    precision: Precision = "auto"
+    """Of the encoders; weights, loss and optimizer are fp32 in all. auto is bf16 on GPUs that have
+    it, fp16 on older ones, fp32 on CPUs. fp16 scales the loss, and a
     step whose gradients overflow is done again with half the scale. fp8 is bf16 with the blocks'
     linear layers in 8 bits, on GPUs that have them."""
     seed: int = 0
@@ -97,8 +98,8 @@ class TrainConfig:
     compile: bool = False
     """Compile the encoders' blocks; the first steps then take minutes."""
     trim_text: bool = True
-    """Cut captions to the batch's longest, where the text encoder is causal: same numbers, less
-    work."""
+    """Cut captions behind their ends, in groups of like length, where the text encoder is causal:
+    same numbers, less work."""
     patch_dropout: float = 0.0
     """Share of the image's patches left out in training (FLIP); vision transformers only."""
     workers_min: int | None = None

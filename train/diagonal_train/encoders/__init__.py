@@ -4,6 +4,7 @@ models          build_model: open_clip's encoders behind one adapter, its only i
 image_encoder   the demo's encoder, made known to timm;  patch_resnet  the same in torch alone
 load            a trained model out of a run folder
 fit_model       what a configuration changes: text_trim, patch_dropout, fp8, recomputed blocks
+precision       bf16, fp16 or fp32, as the device has it
 locking         encoders, or their first layers, that are not trained
 schedule        smaller images and shorter texts at first
 layers          which layer of which encoder a parameter belongs to

@@ -19,6 +19,7 @@ from diagonal_infra.errors import UserError
 from diagonal_train.config.model import ModelConfig, TextConfig
 from diagonal_train.config.train import Loss
 from diagonal_train.encoders import image_encoder, text_trim
+from diagonal_train.encoders.text_trim import Captions
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
 VOCABULARY_SIZE = 49_408
@@ -38,7 +39,7 @@ class DualEncoder(nn.Module):
         super().__init__()
         self.clip = clip
         self.trim_text = True
-        """Whether captions are cut behind the longest one's end, if the text encoder allows it."""
+        """Whether captions are cut behind their ends, if the text encoder allows it."""
 
     @property
     def logit_scale(self) -> nn.Parameter:
@@ -57,9 +58,9 @@ class DualEncoder(nn.Module):
     def encode_text(self, tokens_BT: Tensor) -> Tensor:
         """Embeddings B×D of token ids."""
         if self.trims_text:
-            longest = int(self.text_lengths(tokens_BT).max())
-            tokens_BT = tokens_BT[:, : text_trim.trimmed_length(longest, tokens_BT.shape[1])]
-        return self._encode_trimmed(tokens_BT)
+            lengths_B = self.text_lengths(tokens_BT).cpu()
+            return self._encode_captions(text_trim.cut_captions(tokens_BT, lengths_B))
+        return self._encode_captions(tokens_BT)
 
     @property
     def trims_text(self) -> bool:
@@ -71,24 +72,26 @@ class DualEncoder(nn.Module):
         return text_trim.end_of_text(self.clip, tokens_BT) + 1
 
     def forward(
-        self, images_BCHW: Tensor, tokens_BT: Tensor, noise_BK: Tensor | None = None
+        self, images_BCHW: Tensor, captions: Tensor | Captions, noise_BK: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Image embeddings, text embeddings, the factor that makes cosines logits, and the bias.
 
-        The noise decides which patches are left out; without patch dropout it is not needed. There
-        is no fourth output if the model has no bias.
+        Captions are token ids, B×T, or cut ones if `trims_text`. The noise decides which patches
+        are left out; without patch dropout it is not needed. There is no fourth output if the
+        model has no bias.
         """
         if noise_BK is not None:
             self.clip.visual.patch_dropout.noise_BK = noise_BK
         # A bare parameter as output would be marked ready twice by DDP.
         scale = self.logit_scale.exp()
-        outputs = self.encode_image(images_BCHW), self._encode_trimmed(tokens_BT), scale
+        outputs = self.encode_image(images_BCHW), self._encode_captions(captions), scale
         return outputs if self.logit_bias is None else (*outputs, self.logit_bias * 1)
 
-    def _encode_trimmed(self, tokens_BT: Tensor) -> Tensor:
-        if text_trim.can_trim(self.clip):
-            return _normalised(text_trim.encode_text(self.clip, tokens_BT))
-        return _normalised(self.clip.encode_text(tokens_BT))
+    def _encode_captions(self, captions: Tensor | Captions) -> Tensor:
+        if isinstance(captions, Tensor):
+            return _normalised(self.clip.encode_text(captions))
+        rows = [text_trim.encode_text(self.clip, tokens_GT) for tokens_GT in captions.groups]
+        return _normalised(torch.cat(rows)[captions.places_B])
 
 
 def build_model(config: ModelConfig, loss: Loss = "softmax") -> DualEncoder:

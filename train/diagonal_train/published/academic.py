@@ -45,5 +45,4 @@ def _run(
         optimizer=optimizer,
         global_batch_size=global_batch_size,
         samples_seen=samples_seen,
-        precision="bf16",
     )

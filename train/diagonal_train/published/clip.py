@@ -100,7 +100,6 @@ def _vit(name: str, model: ModelConfig, *, lr: float, samples_seen: int = 32 * P
         ),
         global_batch_size=32_768,
         samples_seen=samples_seen,
-        precision="bf16",
     )
 
 
@@ -117,7 +116,6 @@ def _resnet(
         ),
         global_batch_size=32_768,
         samples_seen=32 * PASS,
-        precision="bf16",
     )
 
 

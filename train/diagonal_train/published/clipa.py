@@ -31,5 +31,4 @@ def clipa_l16() -> TrainConfig:
         optimizer=OptimizerConfig(lr=1.024e-3, beta2=0.95, weight_decay=0.2, warmup_steps=1563),
         global_batch_size=32_768,
         samples_seen=6 * PASS,
-        precision="bf16",
     )

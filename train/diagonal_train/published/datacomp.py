@@ -57,5 +57,4 @@ def _scale(
         optimizer=optimizer,
         global_batch_size=global_batch_size,
         samples_seen=samples_seen,
-        precision="bf16",
     )

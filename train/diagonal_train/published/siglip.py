@@ -26,6 +26,5 @@ def siglip_b16_224() -> TrainConfig:
         optimizer=OptimizerConfig(lr=1e-3, beta2=0.95, weight_decay=1e-4, warmup_steps=2000),
         global_batch_size=32_768,
         samples_seen=12_800_000_000,
-        precision="bf16",
         loss="sigmoid",
     )

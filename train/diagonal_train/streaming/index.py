@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from diagonal_data.filters.inputs import warn_if_stale
 from diagonal_data.uid_set import HEX_DIGITS, UID_BYTES
 from diagonal_infra.errors import UserError
 from diagonal_train.streaming.dataset_index import open_dataset
@@ -115,6 +116,14 @@ def filters_for(sources: Sequence[str], filter: str | None) -> list[str | None]:
                 "set --filter None or give the dataset's folder"
             )
     return names
+
+
+def warn_of_stale_filters(data: str, filter: str | None) -> None:  # noqa: A002
+    """Name in the log the filters whose inputs have changed since they were made."""
+    sources = data.split(SEPARATOR)
+    for source, name in zip(sources, filters_for(sources, filter), strict=True):
+        if name is not None:
+            warn_if_stale(source, name)
 
 
 def _joined(tables: list[IndexTable]) -> SampleIndex:

@@ -21,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
 from diagonal_infra.errors import UserError
 from diagonal_train.distributed import from_all, sum_over_ranks
+from diagonal_train.encoders.precision import autocast
 from diagonal_train.rank_rows import RankRows
 from diagonal_train.step import Job
 from diagonal_train.streaming.normalise import normalised
@@ -206,14 +207,13 @@ def asking(job: Job) -> Iterator[None]:
     """The model in evaluation mode for the block, without gradients, in the run's precision."""
     model, device = job.state.model, job.world.device
     devices = [device] if device.type == "cuda" else []
-    kind = torch.float16 if job.config.precision == "fp16" else torch.bfloat16
     model.eval()
     try:
         # Not inference_mode: what FSDP gathers in it could not be trained on afterwards.
         with (
             torch.random.fork_rng(devices=devices),
             torch.no_grad(),
-            torch.autocast(device.type, kind, enabled=job.config.precision != "fp32"),
+            autocast(job.config.precision, device.type),
         ):
             yield
     finally:
