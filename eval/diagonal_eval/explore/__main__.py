@@ -12,12 +12,10 @@ import importlib
 import logging
 import threading
 
-import uvicorn
-
 from diagonal_eval.explore.config import EXPLORE, SERVE, ExploreConfig, ReportConfig
 from diagonal_eval.explore.explorer import Explorer, Model
 from diagonal_eval.explore.report import write_report
-from diagonal_eval.explore.server import build_app, listen
+from diagonal_eval.explore.server import build_app, build_server, listen
 from diagonal_infra import log
 from diagonal_infra.cli import run_command
 from diagonal_infra.errors import DiagonalError
@@ -41,8 +39,7 @@ def main(config: ExploreConfig | ReportConfig) -> None:
         threading.Thread(target=read_ahead, args=(explorer,), daemon=True).start()
         app = build_app(explorer)
         log.STDOUT.print(f"http://127.0.0.1:{listener.getsockname()[1]}/  (Ctrl-C ends)")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        server.run(sockets=[listener])
+        build_server(app).run(sockets=[listener])
 
 
 def load_model(model: str) -> Model:

@@ -52,6 +52,7 @@ def around(explorer: Explore, column: Name, threshold: float, count: Few = 12) -
 
 
 def next_to(view: View, values: Values, threshold: float, count: int) -> Found:
+    """What a threshold keeps, and the cards of the samples just above and just below it."""
     known = len(values.order)
     kept = values.at_or_above(threshold)
     below, above = values.around(threshold, count)

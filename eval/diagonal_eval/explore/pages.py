@@ -61,9 +61,9 @@ def style() -> str:
     return _own("explore.css")
 
 
-def render(name: str, has_model: bool, **found: Any) -> str:
+def render(template: str, has_model: bool, /, **found: Any) -> str:
     """A page."""
-    return templates().get_template(f"{name}.html").render(has_model=has_model, **found)
+    return templates().get_template(f"{template}.html").render(has_model=has_model, **found)
 
 
 def build_router() -> APIRouter:

@@ -9,6 +9,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -62,6 +63,11 @@ def listen(port: int) -> socket.socket:
         listener.close()
         raise UserError(f"cannot listen on port {port}: {error}; set another --port") from error
     return listener
+
+
+def build_server(app: FastAPI) -> uvicorn.Server:
+    """What answers on the socket; `should_exit` ends it."""
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
 
 
 async def _guarded(
