@@ -70,14 +70,14 @@ class Condition:
         """
         catalogue = Catalogue(dataset)
         self.text, self.sort = text, sort
-        self._connection = sandbox()
-        self._expression = parse(self._connection, text)
-        self._ranks = Ranks(self._expression.rankings)
-        named = {*self._expression.columns, *self._ranks.columns, *([sort] if sort else [])}
-        named = {"url" if name == HOST else name for name in named}
-        self._scan = Scan(dataset, {name: catalogue.find(name) for name in sorted(named)})
-        self._schema = schema_for(self._scan, self._ranks)
-        check_types(self._connection, self._schema, [self._expression], boolean=True)
+        with sandbox() as connection:
+            self._expression = parse(connection, text)
+            self._ranks = Ranks(self._expression.rankings)
+            named = {*self._expression.columns, *self._ranks.columns, *([sort] if sort else [])}
+            named = {"url" if name == HOST else name for name in named}
+            self._scan = Scan(dataset, {name: catalogue.find(name) for name in sorted(named)})
+            self._schema = schema_for(self._scan, self._ranks)
+            check_types(connection, self._schema, [self._expression], boolean=True)
         if sort and (sort == HOST or not is_number(self._schema.field(sort).type)):
             raise UserError(f"{sort!r} is no number to sort by")
         count_ranks(self._scan, self._ranks, Progress(disable=True))
@@ -91,35 +91,38 @@ class Condition:
             UserError: the condition cannot be computed, or one group takes longer than that.
         """
         size, at = 1, 0
-        while at < len(names) and deadline.left:
-            group = names[at : at + size]
-            tables = []
-            for shard in self._scan.shards(group):
-                place = pa.array(shard.samples[ROW].to_numpy() + starts[shard.name])
-                samples = with_rankings(shard.samples, self._ranks)
-                index = samples.column_names.index(ROW)
-                tables.append(samples.set_column(index, ROW, place).select(self._schema.names))
-            yield self._matches(group, pa.concat_tables(tables), deadline)
-            at, size = at + size, min(2 * size, MOST_SHARDS)
+        with sandbox() as connection:
+            while at < len(names) and deadline.left:
+                group = names[at : at + size]
+                samples = pa.concat_tables(self._samples(group, starts))
+                connection.register("samples", samples)
+                found = self._query(connection, deadline)
+                connection.unregister("samples")
+                values = found["value"].to_numpy() if self.sort else np.empty(0)
+                yield Matches(shards=group, places=found[ROW].to_numpy(), values=values)
+                at, size = at + size, min(2 * size, MOST_SHARDS)
 
-    def _matches(self, group: Sequence[str], samples: pa.Table, deadline: Deadline) -> Matches:
-        self._connection.register("samples", samples)
+    def _samples(self, group: Sequence[str], starts: Mapping[str, int]) -> Iterator[pa.Table]:
+        """What the query reads of each shard, with places in place of row numbers."""
+        for shard in self._scan.shards(group):
+            place = pa.array(shard.samples[ROW].to_numpy() + starts[shard.name])
+            samples = with_rankings(shard.samples, self._ranks)
+            index = samples.column_names.index(ROW)
+            yield samples.set_column(index, ROW, place).select(self._schema.names)
+
+    def _query(self, connection: duckdb.DuckDBPyConnection, deadline: Deadline) -> pa.Table:
         wanted = f', "{self.sort}"::DOUBLE AS value' if self.sort else ""
         source = source_for(HOST in self._expression.columns)
         query = f"SELECT {ROW}{wanted} FROM {source} WHERE ({self._expression.sql}) ORDER BY {ROW}"
         try:
-            with _interrupted_at(deadline, self._connection):
-                found = self._connection.sql(query).to_arrow_table()
+            with _interrupted_at(deadline, connection):
+                return connection.sql(query).to_arrow_table()
         except duckdb.InterruptException as error:
             raise UserError(
                 f"{self.text!r} takes longer than {deadline.seconds:g} seconds; write a plainer one"
             ) from error
         except duckdb.Error as error:
             raise UserError(f"{self.text!r} cannot be computed: {error}") from error
-        finally:
-            self._connection.unregister("samples")
-        values = found["value"].to_numpy() if self.sort else np.empty(0)
-        return Matches(shards=group, places=found[ROW].to_numpy(), values=values)
 
 
 def is_number(kind: pa.DataType) -> bool:

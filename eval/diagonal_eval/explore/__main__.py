@@ -11,6 +11,7 @@ background.
 import importlib
 import logging
 import threading
+from contextlib import suppress
 
 from diagonal_eval.explore.config import EXPLORE, SERVE, ExploreConfig, ReportConfig
 from diagonal_eval.explore.explorer import Explorer, Model
@@ -39,7 +40,9 @@ def main(config: ExploreConfig | ReportConfig) -> None:
         threading.Thread(target=read_ahead, args=(explorer,), daemon=True).start()
         app = build_app(explorer)
         log.STDOUT.print(f"http://127.0.0.1:{listener.getsockname()[1]}/  (Ctrl-C ends)")
-        build_server(app).run(sockets=[listener])
+        # The server has ended by then, and raises again what ended it.
+        with suppress(KeyboardInterrupt):
+            build_server(app).run(sockets=[listener])
 
 
 def load_model(model: str) -> Model:

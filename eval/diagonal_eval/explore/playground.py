@@ -70,7 +70,7 @@ class Playground:
         order = np.argsort(-cosine_C, kind="stable")
         return [
             Ranked(label=labels[n], cosine=float(cosine_C[n]), share=float(share_C[n]))
-            for n in order
+            for n in order.tolist()
         ]
 
     def similarities(self, images: Sequence[bytes], captions: Sequence[str]) -> NDArray[np.float32]:
