@@ -59,6 +59,8 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        # From here on a browser waits, and is not turned away.
+        listener.listen()
     except OSError as error:
         listener.close()
         raise UserError(f"cannot listen on port {port}: {error}; set another --port") from error

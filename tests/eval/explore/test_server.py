@@ -63,7 +63,5 @@ def test_no_page_of_the_framework_loads_from_elsewhere(client: TestClient) -> No
 
 
 def test_a_taken_port_is_a_user_error() -> None:
-    with listen(0) as listener:
-        listener.listen()
-        with pytest.raises(UserError, match="set another --port"):
-            listen(listener.getsockname()[1])
+    with listen(0) as listener, pytest.raises(UserError, match="set another --port"):
+        listen(listener.getsockname()[1])
