@@ -9,7 +9,9 @@ selection    SQL conditions, page by page;  diff  two filters against each other
 embeddings   nearest pictures by cosine over mapped fp16 sidecars
 playground   zero-shot ranking and similarity matrix with the model at hand
 explorer     all of these behind one door, with what is kept in memory
-pages        every page and its JSON twin
+asked        what a page may be asked: bounded fields
+browse       looking and searching;  compare  thresholds, filters, copies;  model_pages  the model
+pages        every page and its JSON twin, by path
 server       the application: headers, refusals, errors, the socket on 127.0.0.1
 report       the contact sheets as one file
 templates/   Jinja, everything escaped;  static/  style sheet and script

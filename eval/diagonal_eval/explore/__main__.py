@@ -16,7 +16,7 @@ from contextlib import suppress
 from diagonal_eval.explore.config import EXPLORE, SERVE, ExploreConfig, ReportConfig
 from diagonal_eval.explore.explorer import Explorer, Model
 from diagonal_eval.explore.report import write_report
-from diagonal_eval.explore.server import build_app, build_server, listen
+from diagonal_eval.explore.server import UNREADABLE, build_app, build_server, listen
 from diagonal_infra import log
 from diagonal_infra.cli import run_command
 from diagonal_infra.errors import DiagonalError
@@ -55,7 +55,7 @@ def read_ahead(explorer: Explorer) -> None:
     try:
         view = explorer.view
         logger.info("row index read samples=%d", view.index.samples)
-    except DiagonalError as error:
+    except (DiagonalError, *UNREADABLE) as error:
         logger.warning("row index not read error=%s", error)
 
 

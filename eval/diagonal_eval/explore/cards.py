@@ -114,6 +114,10 @@ def picture(dataset: str, row: Mapping[str, Any]) -> bytes:
     """
     if row["status"] != SUCCESS:
         raise NotThereError(f"{row['uid']} became no sample ({row['reason']}), it has no picture")
+    if row["tar_offset"] is None:
+        raise NotThereError(
+            f"the row table of shard {row['shard']} does not say where pictures are"
+        )
     content = read_range(dataset, row["shard"], row["tar_offset"], row["tar_bytes"])
     try:
         return image_and_members(content)[0]

@@ -64,37 +64,32 @@ class Playground:
             UserError: the picture cannot be decoded.
         """
         classifier_CD = build_classifier(self._texts, labels, [template])
-        cosine_C = classifier_CD @ self.embed_pictures([image])[0]
+        image_D = self._pictures([image])[0]
+        if not image_D.any():
+            raise UserError("the picture cannot be decoded, so the model cannot see it")
+        cosine_C = classifier_CD @ image_D
         weight_C = np.exp(scale * (cosine_C - cosine_C.max()).astype(np.float64))
         share_C = weight_C / weight_C.sum()
-        order = np.argsort(-cosine_C, kind="stable")
+        order: list[int] = np.argsort(-cosine_C, kind="stable").tolist()
         return [
             Ranked(label=labels[n], cosine=float(cosine_C[n]), share=float(share_C[n]))
-            for n in order.tolist()
+            for n in order
         ]
 
     def similarities(self, images: Sequence[bytes], captions: Sequence[str]) -> NDArray[np.float32]:
         """Cosine of every picture (rows) with every caption (columns)."""
-        images_ND, texts_ND = self.embed_pictures(images), normalise(self._texts(captions))
-        return images_ND @ texts_ND.T
-
-    def embed_pictures(self, images: Sequence[bytes]) -> Floats:
-        """A unit row per picture.
-
-        Raises:
-            UserError: one cannot be decoded.
-        """
-        with self._lock:
-            rows_ND = embed_images(self.encoder, images, BATCH)
-        if not rows_ND.any(axis=1).all():
-            raise UserError("a picture cannot be decoded, so the model cannot see it")
-        return normalise(rows_ND)
+        return self._pictures(images) @ normalise(self._texts(captions)).T
 
     def made(self, sidecar: Sidecar, shard: str, sha256: str) -> bool:
         """Whether embeddings are this model's, of this tar."""
         if sidecar.source == content_digest(self.encoder.digest, shard, sha256):
             return True
         return sidecar.model in (self.encoder.digest, self.encoder.name)
+
+    def _pictures(self, images: Sequence[bytes]) -> Floats:
+        """A unit row per picture; zeros for one that cannot be decoded."""
+        with self._lock:
+            return normalise(embed_images(self.encoder, images, BATCH))
 
     def _texts(self, texts: Sequence[str]) -> NDArray[np.float16]:
         with self._lock:

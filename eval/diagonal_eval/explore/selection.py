@@ -38,9 +38,9 @@ class Selection:
     descending: bool = True
     matches: int = 0
     shards_done: int = 0
-    _places: list[np.ndarray] = field(default_factory=list)
-    _values: list[np.ndarray] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _places: list[np.ndarray] = field(default_factory=list, init=False)
+    _values: list[np.ndarray] = field(default_factory=list, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def page(
         self, snapshot: Snapshot, start: int, count: int, deadline: Deadline, *, whole: bool = False

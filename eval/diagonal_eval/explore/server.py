@@ -9,6 +9,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 
+import pyarrow as pa
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -32,6 +33,8 @@ HEADERS = {
     # What is taken down must not stay in the browser.
     "Cache-Control": "no-store",
 }
+UNREADABLE = (pa.ArrowException, OSError)
+"""What a damaged or missing file of the dataset raises; the message names it."""
 logger = logging.getLogger(__name__)
 
 
@@ -44,7 +47,7 @@ def build_app(explorer: Explorer) -> FastAPI:
     app.state.explorer = explorer
     app.include_router(build_router())
     app.middleware("http")(_guarded)
-    for kind in (DiagonalError, RequestValidationError, HTTPException):
+    for kind in (DiagonalError, RequestValidationError, HTTPException, *UNREADABLE):
         app.add_exception_handler(kind, _refused)
     return app
 

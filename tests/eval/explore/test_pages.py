@@ -272,3 +272,39 @@ def test_without_a_model_the_pages_say_so(world: World) -> None:
         assert answer.status_code == 400
         assert "--model" in answer.json()["error"]
     assert found(client, f"/like/{world.samples[1]['uid']}")["cards"]
+
+
+def test_damaged_files_are_named(own_world: World, model: Playground) -> None:
+    client = client_of(own_world, model)
+    shards = own_world.root / "shards"
+    tar = shards / "00000001.tar"
+    tar.write_bytes(b"\0" * tar.stat().st_size)
+    uid = own_world.rows["00000001"][3]["uid"]
+    damaged = client.get(f"/picture/{uid}")
+    assert damaged.status_code == 500
+    assert "00000001.tar is damaged at byte" in damaged.json()["error"]
+    batch = found(client, "/matrix", shard="00000001", count=4)
+    assert len(batch["problems"]) == 4
+    tar.unlink()
+    assert "00000001.tar" in client.get(f"/picture/{uid}").json()["error"]
+    table = shards / "00000000.parquet"
+    table.write_bytes(table.read_bytes()[:-9])
+    broken = client.get("/shard/00000000")
+    assert broken.status_code == 500
+    assert 'role="alert"' in broken.text
+    assert client.get("/").status_code == 200
+
+
+def test_a_half_written_score_table_is_a_problem_of_one_sample_only(
+    own_world: World, model: Playground
+) -> None:
+    table = own_world.root / "scores" / "clip" / "demo" / "00000001.parquet"
+    table.write_bytes(table.read_bytes()[:-9])
+    client = client_of(own_world, model)
+    sample = found(client, f"/sample/{own_world.rows['00000001'][0]['uid']}")
+    assert "scores clip/demo of shard 00000001" in sample["problems"][0]
+    assert "dedup/exact" in sample["scores"]
+    other = found(client, f"/sample/{own_world.samples[0]['uid']}")
+    assert other["problems"] == []
+    refused = client.get("/api/histogram", params={"column": "clip_similarity"})
+    assert "00000001.parquet' cannot be read" in refused.json()["error"]
