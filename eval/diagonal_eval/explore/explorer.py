@@ -6,7 +6,8 @@ Explorer    the current view, and the model if there is one
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -168,8 +169,7 @@ class Explorer:
             UserError: no model, or no embeddings of it.
         """
         query_D, name = self.model.embed_query(text), self.embeddings_name(view)
-        sidecars = self._sidecars(view, name, check_model=True)
-        return _checked(search(sidecars, view.index, query_D, most, self.deadline()))
+        return self._search(view, self._of_model(view, name), query_D, most)
 
     def nearest_to_sample(self, view: View, row: dict[str, Any], most: int) -> Nearest:
         """Pictures by falling cosine with a sample's own picture.
@@ -183,8 +183,9 @@ class Explorer:
         if not len(own) or own[0] >= len(image_ND) or not image_ND[own[0]].any():
             raise UserError(f"sample {row['uid']} has no embedding in {name}")
         query_D = image_ND[own[0]].astype(np.float32)
-        sidecars = self._sidecars(view, name, check_model=False)
-        return _checked(search(sidecars, view.index, query_D, most, self.deadline()))
+        return self._search(
+            view, lambda each: open_sidecar(self.dataset, name, each), query_D, most
+        )
 
     def embeddings_name(self, view: View) -> str:
         """The folder to search.
@@ -212,30 +213,32 @@ class Explorer:
 
     def _is_of_model(self, view: View, name: str) -> bool:
         """Whether any shard's embeddings are; most often the first says so."""
-        found = self._sidecars(view, name, check_model=True)
-        return any(isinstance(sidecar, Sidecar) for _, sidecar in found)
+        read = self._of_model(view, name)
+        for shard in view.snapshot.names:
+            with suppress(UserError):
+                read(shard)
+                return True
+        return False
 
-    def _sidecars(
-        self, view: View, name: str, *, check_model: bool
-    ) -> Iterator[tuple[str, Sidecar | UserError]]:
-        """Per shard its embeddings, or why they cannot be used."""
-        for entry in view.snapshot.shards:
-            shard, sha256 = entry["name"], entry.get("built_sha256") or entry["sha256"]
-            try:
-                sidecar = open_sidecar(self.dataset, name, shard)
-            except UserError as error:
-                yield shard, error
-                continue
-            if check_model and not self.model.made(sidecar, shard, sha256):
-                yield (
-                    shard,
-                    UserError(f"embeddings {name} of shard {shard} are of another model or tar"),
+    def _of_model(self, view: View, name: str) -> Callable[[str], Sidecar]:
+        """Reads a shard's embeddings if the model made them."""
+        shards = {shard["name"]: shard for shard in view.snapshot.shards}
+
+        def read(shard: str) -> Sidecar:
+            sidecar, known = open_sidecar(self.dataset, name, shard), shards[shard]
+            if not self.model.made(sidecar, shard, known.get("built_sha256") or known["sha256"]):
+                raise UserError(
+                    f"embeddings {name} of shard {shard} are of another model or another tar"
                 )
-            else:
-                yield shard, sidecar
+            return sidecar
 
+        return read
 
-def _checked(nearest: Nearest) -> Nearest:
-    if not nearest.shards_done and nearest.problems:
-        raise UserError(f"nothing can be searched: {nearest.problems[0]}")
-    return nearest
+    def _search(
+        self, view: View, read: Callable[[str], Sidecar], query_D: Floats, most: int
+    ) -> Nearest:
+        names, index, deadline = view.snapshot.names, view.index, self.deadline()
+        found = search(names, read, index, query_D, most, deadline)
+        if not found.shards_done and found.problems:
+            raise UserError(f"nothing can be searched: {found.problems[0]}")
+        return found
