@@ -12,7 +12,6 @@ import io
 import struct
 import zipfile
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,13 +147,12 @@ def search(
         return found
 
     total = Nearest()
-    with closing(ahead(best_of, shards)) as found:
-        for part in found:
-            total.problems += part.problems
-            total.shards_done += not part.problems
-            total.add(part.places, part.cosines, most)
-            if not deadline.left:
-                break
+    for part in ahead(best_of, shards):
+        total.problems += part.problems
+        total.shards_done += not part.problems
+        total.add(part.places, part.cosines, most)
+        if not deadline.left:
+            break
     return total
 
 
