@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from diagonal_data.filters.match import Condition, Deadline
+from diagonal_data.filters.match import Condition, Deadline, Matches
 from diagonal_eval.explore.snapshot import Snapshot
 
 MOST_KEPT = 1_000_000
 """Matches that can be paged through; further ones are counted."""
+MOST_SORTED = 100_000
+"""The same where they are sorted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,9 @@ class Selection:
     descending: bool = True
     matches: int = 0
     shards_done: int = 0
-    _places: list[np.ndarray] = field(default_factory=list, init=False)
-    _values: list[np.ndarray] = field(default_factory=list, init=False)
+    _places: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), init=False)
+    _values: np.ndarray = field(default_factory=lambda: np.empty(0), init=False)
+    """In the order of the pages, NaN last; the first `MOST_KEPT` or, sorted, `MOST_SORTED`."""
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def page(
@@ -52,14 +55,9 @@ class Selection:
         """
         with self._lock:
             self._go_on(snapshot, start + count, deadline, whole or bool(self.condition.sort))
-            places = _joined(self._places, np.int64)
-            values = _joined(self._values, np.float64)
-            if self.condition.sort:
-                order = np.argsort(-values if self.descending else values, kind="stable")
-                places, values = places[order], values[order]
             return Page(
-                places=places[start : start + count].tolist(),
-                values=values[start : start + count].tolist(),
+                places=self._places[start : start + count].tolist(),
+                values=self._values[start : start + count].tolist(),
                 matches=self.matches,
                 shards_done=self.shards_done,
                 is_complete=self.shards_done == len(snapshot.names),
@@ -70,14 +68,18 @@ class Selection:
             return
         names = snapshot.names[self.shards_done :]
         for found in self.condition.search(names, snapshot.starts, deadline):
-            room = max(0, MOST_KEPT - sum(map(len, self._places)))
-            self._places.append(found.places[:room])
-            self._values.append(found.values[:room])
+            self._add(found)
             self.matches += len(found.places)
             self.shards_done += len(found.shards)
             if self.matches >= wanted and not whole:
                 return
 
-
-def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
+    def _add(self, found: Matches) -> None:
+        places = np.concatenate([self._places, found.places])
+        if not self.condition.sort:
+            self._places = places[:MOST_KEPT]
+            return
+        values = np.concatenate([self._values, found.values])
+        # Stable: of equals the first in the dataset.
+        order = np.argsort(-values if self.descending else values, kind="stable")[:MOST_SORTED]
+        self._places, self._values = places[order], values[order]

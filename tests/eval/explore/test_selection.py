@@ -6,6 +6,7 @@ import pytest
 from tests.data.filters.datasets import row, write_dataset
 
 from diagonal_data.filters.match import Condition, Deadline
+from diagonal_eval.explore import selection as selecting
 from diagonal_eval.explore.selection import Selection
 from diagonal_eval.explore.snapshot import Snapshot, read_snapshot
 
@@ -37,6 +38,17 @@ def test_sorted_pages_look_at_everything(snapshot: Snapshot) -> None:
     assert (page.values, page.places, page.is_complete) == ([3, 2, 2], [35, 2, 6], True)
     rising = selection(snapshot, "true", "original_width", descending=False)
     assert rising.page(snapshot, 0, 2, Deadline(60)).places == [0, 4]
+
+
+def test_the_best_are_kept_of_more_matches_than_can_be(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selecting, "MOST_SORTED", 5)
+    monkeypatch.setattr(selecting, "MOST_KEPT", 5)
+    best = selection(snapshot, "true", "original_width").page(snapshot, 0, 9, Deadline(60))
+    assert (best.places, best.matches) == ([3, 7, 11, 15, 19], 36)
+    first = selection(snapshot, "true").page(snapshot, 0, 9, Deadline(60), whole=True)
+    assert (first.places, first.matches) == ([0, 1, 2, 3, 4], 36)
 
 
 def test_a_deadline_leaves_a_page_that_says_it_is_not_all(snapshot: Snapshot) -> None:
