@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diagonal_data.filters.keep_list import read_keep_list
+from diagonal_data.filters.keep_list import halves_of, read_keep_list
 from diagonal_eval.explore.row_index import RowIndex
 from diagonal_eval.explore.snapshot import NotThereError
 from diagonal_infra import storage
@@ -52,11 +52,13 @@ def listed(dataset: str, index: RowIndex, name: str) -> tuple[np.ndarray, int]:
         raise NotThereError(
             f"no filter {name!r} in {dataset!r}; it has {', '.join(known) or 'none'}"
         )
-    keep = np.unique(read_keep_list(dataset, name))
+    keep = read_keep_list(dataset, name)
     mask = np.zeros(len(index.codes), bool)
     mask[index.places_of(keep)] = True
     mask &= index.codes == 0
-    return mask, len(keep) - int(mask.sum())
+    halves = halves_of(keep)
+    repeated = int((halves[1:] == halves[:-1]).all(axis=1).sum())
+    return mask, len(keep) - repeated - int(mask.sum())
 
 
 def spread(places: np.ndarray, most: int) -> list[int]:
