@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -53,3 +54,14 @@ def client(explorer: Explorer) -> TestClient:
 
 def client_of(world: World, model: Playground | None = None) -> TestClient:
     return TestClient(build_app(Explorer(world.dataset, model=model)), base_url=BASE)
+
+
+def found(client: TestClient, path: str, **fields: Any) -> dict[str, Any]:
+    """What a page's twin answers."""
+    answer = client.get(f"/api{path}", params=fields)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def captions(cards: list[dict[str, Any]]) -> list[str]:
+    return [card["caption"] for card in cards]
