@@ -63,7 +63,7 @@ def demo() -> ExploreConfig:
 
 def report() -> ReportConfig:
     """Contact sheets of scores, filters and copies as one file, for those without a server."""
-    return ReportConfig(dataset="out/demo/dataset")
+    return ReportConfig(dataset="out/demo/dataset", output="out/demo/explore.html")
 
 
 EXPLORE = {SERVE: serve, "demo": demo, "report": report}
