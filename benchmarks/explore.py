@@ -149,7 +149,8 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         "# The explorer",
         f"Machine: {result['machine']}. Versions: {comparison.packages(result)}.",
         comparison.measured_on(result["rows"]),
-        "`make bench WHAT=explore` measures again; the files were in the page cache.",
+        "`make bench WHAT=explore` measures again. The files were in the page cache; wall clock "
+        "depends on the company, and both cores were shared with other work.",
     ]
     for name, row in result["rows"].items():
         lines = [
