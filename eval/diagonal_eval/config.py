@@ -56,23 +56,3 @@ class ScoresConfig:
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}")
         require(bool(self.name) and "/" not in self.name, "--name must be a plain folder name")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExploreConfig:
-    """A dataset with embeddings and the model that made them in, a page in the browser out."""
-
-    dataset: str
-    """Dataset folder with embeddings, as diagonal_eval.scores writes them."""
-    checkpoint: str
-    """Run folder or checkpoint that made the embeddings; it embeds the query."""
-    name: str = "clip"
-    """Embeddings read from DATASET/embeddings/NAME."""
-    port: int = 8199
-    """Port on 127.0.0.1; 0 takes a free one."""
-    limit: int = 60
-    """Results shown."""
-
-    def __post_init__(self) -> None:
-        require(0 <= self.port <= 65535, f"--port must be 0–65535, got {self.port}")
-        require(self.limit >= 1, f"--limit must be at least 1, got {self.limit}")

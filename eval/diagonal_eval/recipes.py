@@ -2,10 +2,9 @@
 
 python -m diagonal_eval demo --checkpoint out/demo/run --output out/demo/eval
 python -m diagonal_eval.scores demo --dataset out/demo/dataset --checkpoint out/demo/run
-python -m diagonal_eval.explore demo --port 8199
 """
 
-from diagonal_eval.config import EvalConfig, ExploreConfig, ScoresConfig
+from diagonal_eval.config import EvalConfig, ScoresConfig
 
 DEMO_DATASET = "out/demo/dataset"
 DEMO_RUN = "out/demo/run"
@@ -29,11 +28,5 @@ def demo_scores() -> ScoresConfig:
     return ScoresConfig(dataset=DEMO_DATASET, checkpoint=DEMO_RUN)
 
 
-def demo_explore() -> ExploreConfig:
-    """Search the demo's pictures by text; run diagonal_eval.scores first."""
-    return ExploreConfig(dataset=DEMO_DATASET, checkpoint=DEMO_RUN)
-
-
 EVAL = {"demo": demo}
 SCORES = {"demo": demo_scores}
-EXPLORE = {"demo": demo_explore}

@@ -15,7 +15,7 @@ import pytest
 
 from diagonal_eval.__main__ import main
 from diagonal_eval.config import EvalConfig
-from diagonal_eval.recipes import EVAL, EXPLORE, SCORES
+from diagonal_eval.recipes import EVAL, SCORES
 from diagonal_eval.report import add_stage_times
 from diagonal_infra.cli import parse_recipe, run_command
 
@@ -183,7 +183,6 @@ def test_recipes_build_and_name_every_flag() -> None:
         (EVAL, {"checkpoint", "output", "data", "labels", "templates", "batch_size",
                 "seed", "bootstrap_resamples", "matrix_pairs", "sheet_samples"}),
         (SCORES, {"dataset", "checkpoint", "name", "batch_size"}),
-        (EXPLORE, {"dataset", "checkpoint", "name", "port", "limit"}),
     ):  # fmt: skip
         for name in recipes:
             parsed = parse_recipe(recipes, description="", args=[name])
