@@ -60,7 +60,7 @@ train: .venv/ready ## Dataset -> run folder
 eval: .venv/ready ## Checkpoint x tasks -> results, report
 	$(RUN) diagonal_eval $(RECIPE) $(ARGS)
 
-explore: .venv/ready ## Dataset and model -> a page in the browser
+explore: .venv/ready ## Dataset and model -> pages in the browser (RECIPE=report: one file)
 	$(RUN) diagonal_eval.explore $(RECIPE) $(ARGS)
 
 launch: .venv/ready ## TARGET=train ON=local|torchrun|ray PROCESSES=2 [ADDRESS=host:port] [DRY=1]
@@ -98,7 +98,7 @@ test: .venv/ready ## The test suite, on two cores, in minutes
 test-all: .venv/ready ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, filters, reshard, dedup, scores, loss, train, accuracy or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, filters, explore, reshard, dedup, scores, loss, train, accuracy or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

@@ -11,6 +11,7 @@ from tests.test_recipes import COMMANDS
 from diagonal_data.reshard.config import DEFAULT
 from diagonal_data.schema import ROW_SCHEMA, TRANSIENT, Reason
 from diagonal_data.takedown.config import TAKEDOWN
+from diagonal_eval.explore.config import SERVE
 from diagonal_infra.cli import parse_recipe
 from diagonal_infra.launch import MODULES
 from diagonal_train.streaming.samples import CAUSES
@@ -24,7 +25,7 @@ BY_MODULE = {module: name for name, module in MODULES.items()} | {
     "diagonal_data.dedup": "dedup",
     "diagonal_data.decontaminate": "decontaminate",
 }
-DEFAULTS = {"reshard": DEFAULT, "takedown": "add"}
+DEFAULTS = {"reshard": DEFAULT, "takedown": "add", "explore": SERVE}
 """The recipes of commands that need none to be named."""
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 

@@ -12,6 +12,7 @@ from diagonal_data.dedup import recipes as dedup_recipes
 from diagonal_data.filters.recipes import FILTERS
 from diagonal_data.reshard.config import RESHARD
 from diagonal_eval import recipes as eval_recipes
+from diagonal_eval.explore.config import EXPLORE
 from diagonal_eval.scores.config import SCORES
 from diagonal_infra.cli import parse_recipe
 from diagonal_train import recipes as train_recipes
@@ -27,7 +28,7 @@ COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
     "train": train_recipes.TRAIN,
     "eval": eval_recipes.EVAL,
     "scores": SCORES,
-    "explore": eval_recipes.EXPLORE,
+    "explore": EXPLORE,
 }
 GOLDEN = Path(__file__).parent / "golden" / "flags.txt"
 ALL = [(command, name) for command, recipes in COMMANDS.items() for name in recipes]

@@ -52,10 +52,20 @@ class ScoreSet:
         return storage.join(self.folder, f"{shard}.parquet")
 
     def schema(self, shard: str) -> pa.Schema | None:
-        """Columns and metadata of a shard's table; None if there is no table."""
+        """Columns and metadata of a shard's table; None if there is no table.
+
+        Raises:
+            UserError: there is one, and it cannot be read.
+        """
         if not storage.exists(self.path(shard)):
             return None
-        return pq.read_schema(io.BytesIO(storage.read_bytes(self.path(shard))))
+        try:
+            return pq.read_schema(io.BytesIO(storage.read_bytes(self.path(shard))))
+        except pa.ArrowInvalid as error:
+            raise UserError(
+                f"score table {self.path(shard)!r} cannot be read ({error}); delete it and make it "
+                "again with the command that made it"
+            ) from error
 
     def is_current(self, shard: str, source: str) -> bool:
         """Whether a shard's table is there, whole, and was computed from this source."""

@@ -15,7 +15,6 @@ __main__     command: checkpoint × dataset → results.json, predictions.parque
   charts       SVG bars, PNG heat maps
   report       one self-contained HTML page;  report_tables  its tables
 scores       command: dataset × model → score columns and embeddings, shard by shard
-explore      command: dataset × model → a page on 127.0.0.1 with text search
-  catalogue    the dataset in memory, and the search;  explore_page  its HTML
+explore/     command: dataset (and model) → pages and a JSON API on 127.0.0.1, or one report.html
 demo         the whole way from the demo web to the report
 """

@@ -1,4 +1,4 @@
-"""Configuration trees of the eval commands; recipes.py holds the named choices."""
+"""Configuration tree of the eval command; recipes.py holds the named choices."""
 
 from dataclasses import dataclass
 
@@ -38,23 +38,3 @@ class EvalConfig:
         require(self.bootstrap_resamples >= 1, "--bootstrap-resamples must be at least 1")
         require(self.matrix_pairs >= 2, "--matrix-pairs must be at least 2")
         require(self.sheet_samples >= 0, "--sheet-samples must be at least 0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExploreConfig:
-    """A dataset with embeddings and the model that made them in, a page in the browser out."""
-
-    dataset: str
-    """Dataset folder with embeddings, as diagonal_eval.scores writes them."""
-    checkpoint: str
-    """Run folder or checkpoint that made the embeddings; it embeds the query."""
-    name: str = "clip"
-    """Embeddings read from DATASET/embeddings/NAME."""
-    port: int = 8199
-    """Port on 127.0.0.1; 0 takes a free one."""
-    limit: int = 60
-    """Results shown."""
-
-    def __post_init__(self) -> None:
-        require(0 <= self.port <= 65535, f"--port must be 0–65535, got {self.port}")
-        require(self.limit >= 1, f"--limit must be at least 1, got {self.limit}")

@@ -1,10 +1,9 @@
-"""Named configurations of the eval commands.
+"""Named configurations of the eval command; those of scores/ and explore/ are in their config.py.
 
 python -m diagonal_eval demo --checkpoint out/demo/run --output out/demo/eval
-python -m diagonal_eval.explore demo --port 8199
 """
 
-from diagonal_eval.config import EvalConfig, ExploreConfig
+from diagonal_eval.config import EvalConfig
 
 DEMO_DATASET = "out/demo/dataset"
 DEMO_RUN = "out/demo/run"
@@ -23,10 +22,4 @@ def demo() -> EvalConfig:
     )
 
 
-def demo_explore() -> ExploreConfig:
-    """Search the demo's pictures by text; run diagonal_eval.scores first."""
-    return ExploreConfig(dataset=DEMO_DATASET, checkpoint=DEMO_RUN)
-
-
 EVAL = {"demo": demo}
-EXPLORE = {"demo": demo_explore}

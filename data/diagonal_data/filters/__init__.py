@@ -7,6 +7,7 @@ columns     what SQL may name, and where the values come from
 scan        rows and scores of a dataset, shard by shard, with a check that they belong together
 ranks       quantiles and top shares    words       words of captions
 query       the one scan: conditions and keys as a query of DuckDB
+match       one condition, some shards at a time: what the explorer asks
 pool        the rows with their reasons so far
 steps       rules that compare samples: copies, balancing, caps, draws, weights
 nearest     image-based selection       draws       lots by seed and uid

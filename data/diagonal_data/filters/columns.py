@@ -94,6 +94,14 @@ class Catalogue:
             raise UserError(f"{flag}: {error}; {remedy}") from error
         return sql_name(scores, name)
 
+    def scores(self) -> dict[str, Column]:
+        """Every score column by the shortest name that means it alone."""
+        names: dict[Column, str] = {}
+        for name in sorted(self._scores, key=lambda known: (len(known), known)):
+            if len(self._scores[name]) == 1:
+                names.setdefault(self._scores[name][0], name)
+        return {name: column for column, name in sorted(names.items(), key=lambda item: item[1])}
+
     def _unknown(self, name: str) -> UserError:
         several = [each.kind for each in self._sets]
         for kind in sorted(set(several), key=len, reverse=True):

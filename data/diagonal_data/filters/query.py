@@ -60,11 +60,11 @@ def run_query(query: Query, catalogue: Catalogue, connection: duckdb.DuckDBPyCon
     named = {"url" if name == HOST else name for name in named | set(ranks.columns)}
     columns = {name: catalogue.find(name) for name in sorted(named)}
     scan = Scan(catalogue.dataset, columns)
-    schema = _schema(scan, ranks)
-    _check_types(connection, schema, [e for _, e in parsed], boolean=True)
-    _check_types(connection, schema, list(keys.values()), boolean=False)
+    schema = schema_for(scan, ranks)
+    check_types(connection, schema, [e for _, e in parsed], boolean=True)
+    check_types(connection, schema, list(keys.values()), boolean=False)
     with log.progress() as progress:
-        _count_ranks(scan, ranks, progress)
+        count_ranks(scan, ranks, progress)
         feed = _Feed(scan, ranks, schema, progress)
         names, sql = _sql_for(parsed, keys, query)
         connection.register("samples", pa.RecordBatchReader.from_batches(schema, feed.batches()))
@@ -101,10 +101,7 @@ class _Feed:
             raise
 
     def _samples(self, shard: ShardRows) -> Iterator[pa.RecordBatch]:
-        samples = shard.samples
-        for ranking in self._ranks.rankings:
-            ranked = self._ranks.of(ranking, samples[ranking.column])
-            samples = samples.append_column(ranking.name, ranked)
+        samples = with_rankings(shard.samples, self._ranks)
         place = pa.array(samples[ROW].to_numpy() + self.rows)
         samples = samples.set_column(samples.column_names.index(ROW), ROW, place)
         self.uids.append(shard.uids)
@@ -114,7 +111,15 @@ class _Feed:
         yield from samples.select(self._schema.names).combine_chunks().to_batches()
 
 
-def _schema(scan: Scan, ranks: Ranks) -> pa.Schema:
+def with_rankings(samples: pa.Table, ranks: Ranks) -> pa.Table:
+    """Samples with a column per ranking."""
+    for ranking in ranks.rankings:
+        ranked = ranks.of(ranking, samples[ranking.column])
+        samples = samples.append_column(ranking.name, ranked)
+    return samples
+
+
+def schema_for(scan: Scan, ranks: Ranks) -> pa.Schema:
     """Of the batches: columns, rankings, and the place of the row."""
     ranked = [
         (ranking.name, pa.bool_() if ranking.test else pa.float64()) for ranking in ranks.rankings
@@ -122,7 +127,7 @@ def _schema(scan: Scan, ranks: Ranks) -> pa.Schema:
     return pa.schema([*scan.schema, *(pa.field(*each) for each in ranked), (ROW, pa.int64())])
 
 
-def _count_ranks(scan: Scan, ranks: Ranks, progress: Progress) -> None:
+def count_ranks(scan: Scan, ranks: Ranks, progress: Progress) -> None:
     """A look at the ranked columns alone; at the row tables only where some rows do not count."""
     if not ranks.columns:
         return
@@ -143,7 +148,7 @@ def _count_ranks(scan: Scan, ranks: Ranks, progress: Progress) -> None:
     ranks.count({name: [part[name] for part in parts] for name in columns})
 
 
-def _check_types(
+def check_types(
     connection: duckdb.DuckDBPyConnection,
     schema: pa.Schema,
     expressions: Sequence[Expression],
@@ -158,7 +163,7 @@ def _check_types(
     connection.register("samples", schema.empty_table())
     for expression in expressions:
         try:
-            source = _samples(HOST in expression.columns)
+            source = source_for(HOST in expression.columns)
             described = connection.execute(f"DESCRIBE SELECT ({expression.sql}) FROM {source}")
         except duckdb.Error as error:
             raise UserError(f"{expression.sql!r} does not fit the columns: {error}") from error
@@ -170,7 +175,7 @@ def _check_types(
     connection.unregister("samples")
 
 
-def _samples(with_host: bool) -> str:
+def source_for(with_host: bool) -> str:
     """What the query reads."""
     return f"(SELECT *, {HOST_SQL} AS {HOST} FROM samples)" if with_host else "samples"
 
@@ -192,7 +197,7 @@ def _sql_for(
         unknown = f"CASE WHEN ({sql}) IS NULL THEN {failed + 1} ELSE {failed} END"
         verdict = f"CASE WHEN ({sql}) THEN {verdict} ELSE {unknown} END"
     expressions = [*(e for _, e in rules), *keys.values()]
-    source = _samples(any(HOST in e.columns for e in expressions))
+    source = source_for(any(HOST in e.columns for e in expressions))
     chosen = [f'CASE WHEN {VERDICT} = 0 THEN ({e.sql}) END AS "{name}"' for name, e in keys.items()]
     wanted = [*chosen, *(f'{name} AS "{name}"' for name in query.shown)]
     return names, (

@@ -81,9 +81,9 @@ class Scan:
         """Whether every row of a score table is a sample that could be kept."""
         return self._superseded.is_empty and not self.has_tombstones
 
-    def shards(self) -> Iterator[ShardRows]:
-        """Every shard in order."""
-        return ahead(self._shard, self.passes)
+    def shards(self, names: Iterable[str] | None = None) -> Iterator[ShardRows]:
+        """These shards in order; all of them if None."""
+        return ahead(self._shard, self.passes if names is None else names)
 
     def _shard(self, name: str) -> ShardRows:
         takedown = TAKEDOWN_COLUMNS if self.has_tombstones else ()
@@ -116,7 +116,7 @@ class Scan:
         """The columns of the samples of a shard, in the order asked for."""
         digest = uids_digest(samples["uid"]) if self._sets else b""
         tables = {
-            label: read_scores(scores, shard, self._names(label), digest, samples["uid"])
+            label: read_scores(scores, shard, self._names(label), digest, samples.num_rows)
             for label, scores in self._sets.items()
         }
         for label, table in tables.items():
@@ -156,9 +156,9 @@ def score_values(scores: ScoreSet, column: str, shards: Iterable[str]) -> list[p
 
 
 def read_scores(
-    scores: ScoreSet, shard: str, columns: list[str], digest: bytes, uids: pa.ChunkedArray
+    scores: ScoreSet, shard: str, columns: list[str], digest: bytes, count: int
 ) -> pa.Table:
-    """A shard's table, if it is of these samples in this order.
+    """A shard's table, if it is of the samples of this digest and number in this order.
 
     Raises:
         UserError: it is not, or cannot be read.
@@ -167,7 +167,7 @@ def read_scores(
     known = (table.schema.metadata or {}).get(UIDS_KEY)
     if known is None:
         known = uids_digest(_read(scores, shard, ["uid"])["uid"])
-    if known != digest or table.num_rows != len(uids):
+    if known != digest or table.num_rows != count:
         raise UserError(
             f"scores {scores.label} of shard {shard} are of other samples than {scores.dataset!r} "
             "has; delete the table and make it again with the command that made it"
