@@ -1,6 +1,6 @@
 """What a trained dual encoder can do, measured: every number with its n and a 95 % interval.
 
-config       configuration trees of two commands;   recipes  named choices
+config       configuration tree of the command;  recipes  named choices
 __main__     command: checkpoint × dataset → results.json, predictions.parquet, report.html
   dataset      finished shards, their samples and funnels, read by byte range
   training_data  what the run was trained on: funnel and leak check
@@ -14,7 +14,7 @@ __main__     command: checkpoint × dataset → results.json, predictions.parque
   pictures     sample sheet, similarity matrices and loss curve, gathered for the report
   charts       SVG bars, PNG heat maps
   report       one self-contained HTML page;  report_tables  its tables
-scores       command: dataset × model → score columns and embeddings, shard by shard
+scores/      command: dataset → score columns and embeddings, one file per kind
 explore/     command: dataset (and model) → pages and a JSON API on 127.0.0.1, or one report.html
 demo         the whole way from the demo web to the report
 """
