@@ -1,5 +1,6 @@
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,30 @@ def test_a_rank_that_freezes_is_named_and_the_others_end(
     assert "rank 1 says nothing" in said
     assert "hangs rank=0" in said
     assert "loop.py" in said, "stacks were dumped"
+
+
+STOPPED = """
+import time
+from diagonal_train.config.recovery import RecoveryConfig
+from diagonal_train.recovering.watchdog import stage, watching
+
+with watching({run!r}, 0, 1, RecoveryConfig(hang_seconds=1.0)), stage("step"):
+    input("in the step")
+    time.sleep(0.5)
+"""
+
+
+def test_a_process_that_was_stopped_did_not_hang(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STOPPED.format(run=str(tmp_path))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.read(len("in the step"))
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2)  # twice as long as a process may hang
+        process.send_signal(signal.SIGCONT)
+        process.communicate(b"\n", timeout=60)
+    assert process.returncode == 0
 
 
 def test_waiting_long_for_data_names_the_rank(

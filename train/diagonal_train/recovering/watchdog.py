@@ -7,7 +7,8 @@
 A rank that is in one stage for half of `hang_seconds` writes where it is to RUN/watch/rank-N.json;
 after all of them the lowest of those who wrote names who is missing, behind or elsewhere, and each
 dumps its stacks and ends with HUNG_EXIT_CODE, so that the launcher starts the run anew. A healthy
-run writes nothing. Not seen: a rank whose threads cannot run at all; the others name it.
+run writes nothing. Time in which the whole process was stopped does not count. Not seen: a rank
+whose threads cannot run at all; the others name it.
 """
 
 import faulthandler
@@ -125,8 +126,14 @@ class Watch:
     def run(self) -> None:
         """Look until `ended` is set."""
         self._forget()
+        looked, since, stopped = time.monotonic(), PLACE.since, 0.0
         while not self.ended.wait(self._tick):
-            self._look(PLACE.since, time.monotonic() - PLACE.since)
+            before, looked = looked, time.monotonic()
+            since, stopped = PLACE.since, stopped if PLACE.since == since else 0.0
+            # This thread did not run either: the process was stopped, as `scontrol suspend` does.
+            late = looked - before - self._tick
+            stopped += late if late > self._tick else 0.0
+            self._look(since, looked - since - stopped)
         if self._published >= 0:
             self._forget()
 
