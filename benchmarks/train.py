@@ -12,6 +12,7 @@ out; loading, decoding and logging are in. Captions are as long as those of the 
 import argparse
 import json
 import random
+import shutil
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -128,6 +129,8 @@ def commands(given: argparse.Namespace, shards: ShardSet, model: Path) -> dict[s
 def cost(command: Sequence[str], given: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Samples per second and per CPU-second between the shorter and the longer run."""
     usages = []
+    # A finished run would be left as it is.
+    shutil.rmtree(folder, ignore_errors=True)
     for steps in given.steps:
         place = folder.resolve() / str(steps)
         samples = steps * given.batch_size
