@@ -86,8 +86,13 @@ def jpeg(colour: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture
+@pytest.fixture(name="colour_encoder")
+def colour_encoder_fixture() -> Encoder:
+    return colour_encoder()
+
+
 def colour_encoder() -> Encoder:
+    """An encoder of `ColourModel`."""
     return build_encoder(
         ColourModel().eval(),
         name="colours",

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from tests.eval.explore.worlds import World, build_world, colour_encoder
+from tests.eval.conftest import colour_encoder
+from tests.eval.explore.worlds import World, build_world
 
 from diagonal_eval.embed import Encoder
 from diagonal_eval.explore import playground

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from tests.eval.conftest import COLOURS, IMAGE_SIZE, ColourModel, colour_tokens, jpeg
+from tests.eval.conftest import COLOURS, jpeg
 
 from diagonal_data.filters.keep_list import write_keep_list
 from diagonal_data.manifest import Manifest, ShardInfo
@@ -23,7 +22,7 @@ from diagonal_data.schema import ROW_SCHEMA, uid_for
 from diagonal_data.score_sets import ScoreSet
 from diagonal_data.tar import Sample, TarWriter
 from diagonal_eval.dataset import content_digest
-from diagonal_eval.embed import Encoder, build_encoder, embed_images, embed_texts
+from diagonal_eval.embed import Encoder, embed_images, embed_texts
 from diagonal_eval.zeroshot import normalise
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \"q\" 'a' {{ 7 * 7 }}"
@@ -49,19 +48,6 @@ class World:
     @property
     def hostile(self) -> dict[str, Any]:
         return next(row for row in self.samples if row["caption"] == HOSTILE)
-
-
-def colour_encoder() -> Encoder:
-    return build_encoder(
-        ColourModel().eval(),
-        name="colours",
-        tokenizer=colour_tokens,
-        image_size=IMAGE_SIZE,
-        mean=(0.5, 0.5, 0.5),
-        std=(1.0, 1.0, 1.0),
-        step=7,
-        device=torch.device("cpu"),
-    )
 
 
 def build_world(root: Path, encoder: Encoder) -> World:

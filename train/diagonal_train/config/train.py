@@ -74,9 +74,9 @@ class TrainConfig:
     then use; it rises to this value over the first steps. None keeps no average."""
     precision: Precision = "auto"
     """Of the encoders; weights, loss and optimizer are fp32 in all. auto is bf16 on GPUs that have
-    it, fp16 on older ones, fp32 on CPUs. fp16 scales the loss, and a
-    step whose gradients overflow is done again with half the scale. fp8 is bf16 with the blocks'
-    linear layers in 8 bits, on GPUs that have them."""
+    it, fp16 on older ones, fp32 on CPUs. fp16 scales the loss, and a step whose
+    gradients overflow is done again with half the scale. fp8 is bf16 with the blocks' linear layers
+    in 8 bits, on GPUs that have them."""
     seed: int = 0
     """Of weights, order, crops and augmentation."""
     log_every_steps: int = 1
