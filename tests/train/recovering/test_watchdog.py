@@ -91,7 +91,7 @@ import time
 from diagonal_train.config.recovery import RecoveryConfig
 from diagonal_train.recovering.watchdog import stage, watching
 
-with watching({run!r}, 0, 1, RecoveryConfig(hang_seconds=1.0)), stage("step"):
+with watching({run!r}, 0, 1, RecoveryConfig(hang_seconds=1.5)), stage("step"):
     input("in the step")
     time.sleep(0.5)
 """
@@ -104,7 +104,7 @@ def test_a_process_that_was_stopped_did_not_hang(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.read(len("in the step"))
         process.send_signal(signal.SIGSTOP)
-        time.sleep(2)  # twice as long as a process may hang
+        time.sleep(3)  # twice as long as a process may hang
         process.send_signal(signal.SIGCONT)
         process.communicate(b"\n", timeout=60)
     assert process.returncode == 0

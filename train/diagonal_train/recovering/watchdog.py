@@ -126,10 +126,13 @@ class Watch:
     def run(self) -> None:
         """Look until `ended` is set."""
         self._forget()
-        looked, since, stopped = time.monotonic(), PLACE.since, 0.0
+        # Before this moment nothing was watched, so that a stop could not be told from a hang.
+        looked = since = time.monotonic()
+        stopped = 0.0
         while not self.ended.wait(self._tick):
             before, looked = looked, time.monotonic()
-            since, stopped = PLACE.since, stopped if PLACE.since == since else 0.0
+            if PLACE.since > since:
+                since, stopped = PLACE.since, 0.0
             # This thread did not run either: the process was stopped, as `scontrol suspend` does.
             late = looked - before - self._tick
             stopped += late if late > self._tick else 0.0
