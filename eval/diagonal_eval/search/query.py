@@ -27,7 +27,7 @@ from diagonal_eval.search.index import Found, SearchIndex
 from diagonal_eval.search.sources import Embeddings, Key
 from diagonal_eval.zeroshot import normalise
 from diagonal_infra import storage
-from diagonal_infra.errors import UserError
+from diagonal_infra.errors import StorageError, UserError
 
 SHOWN = ("uid", "url", "caption", "key", "reason", "tar_offset", "tar_bytes")
 COLUMNS = tuple(dict.fromkeys((*SHOWN, *TAKEDOWN_COLUMNS)))
@@ -84,7 +84,7 @@ def _texts(encoder: Encoder, texts: tuple[str, ...]) -> Floats:
 def _image(encoder: Encoder, path: str) -> Floats:
     try:
         content = storage.read_bytes(path)
-    except OSError as error:
+    except (OSError, StorageError) as error:
         raise UserError(f"--image {path!r} cannot be read: {error}") from error
     image_1D = normalise(embed_images(encoder, [content], 1))
     if not image_1D.any():

@@ -1,9 +1,10 @@
 """The tiny dataset, searched with the model that sees colours."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -52,3 +53,17 @@ def unit(rows: int, width: int, seed: int = 0) -> np.ndarray:
     centres = np.random.default_rng(7).standard_normal((20, width))
     drawn = centres[rng.integers(0, 20, rows)] + 0.4 * rng.standard_normal((rows, width))
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def memory_copy() -> Iterator[Callable[[str], str]]:
+    """A function that copies a folder to fsspec's file system in memory."""
+    files = fsspec.filesystem("memory")
+
+    def copy(folder: str) -> str:
+        files.put(f"{folder}/", "/copy", recursive=True)
+        return "memory://copy"
+
+    yield copy
+    if files.exists("/copy"):
+        files.rm("/copy", recursive=True)

@@ -1,6 +1,7 @@
 """Indexes of the tiny dataset: built once, found again, and never one of other shards."""
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,10 +182,15 @@ def test_where_nothing_can_be_stored_the_search_works_all_the_same(
     expected = [hit.row["uid"] for hit in search(config)]
     (path,) = Path(config.dataset).rglob("*.faiss")
     path.unlink()
-    path.mkdir()
-    (path / "in the way").touch()
-    assert [hit.row["uid"] for hit in search(config)] == expected
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        found = [hit.row["uid"] for hit in search(config)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert found == expected
     assert "index not stored" in caplog.text
+    assert not list(path.parent.glob("index-*.faiss"))
 
 
 def test_equal_rows_come_in_the_order_of_the_dataset(embeddings: Embeddings) -> None:

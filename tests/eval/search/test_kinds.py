@@ -1,4 +1,5 @@
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from diagonal_infra.errors import UserError
 ROWS, WIDTH = 4000, 16
 
 
-def filled(kind: str, rows_ND: np.ndarray) -> object:
+def filled(kind: str, rows_ND: np.ndarray) -> Any:
     index = empty_index(kind, rows_ND.shape[1], len(rows_ND))
     if not index.is_trained:
         index.train(rows_ND)
