@@ -31,6 +31,7 @@ from diagonal_eval.search.kinds import (
     lists_for,
     load_faiss,
     look,
+    one_thread,
 )
 from diagonal_eval.search.sources import Embeddings, Key, has_vector
 from diagonal_infra import log, storage
@@ -66,7 +67,8 @@ class SearchIndex:
         most = min(most, len(self))
         if not most:
             return []
-        cosine_1K, id_1K = self.index.search(query_D[None], most)
+        with one_thread():
+            cosine_1K, id_1K = self.index.search(query_D[None], most)
         found = [
             (float(cosine), int(place))
             for cosine, place in zip(cosine_1K[0], id_1K[0], strict=True)

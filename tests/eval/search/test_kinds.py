@@ -33,7 +33,7 @@ def test_every_kind_finds_what_brute_force_finds(kind: str) -> None:
     rows_ND = unit(ROWS, WIDTH).astype(np.float16).astype(np.float32)
     questions_QD = unit(40, WIDTH, seed=1)
     index = filled(kind, rows_ND)
-    assert calibrate(index, kind, unit(60, WIDTH, seed=2)) >= 0.997
+    assert calibrate(index, kind, unit(60, WIDTH, seed=2)) >= 0.994
     cosine_QK, id_QK = index.search(questions_QD, 10)
     right_QN = questions_QD @ rows_ND.T
     best_QK = np.argsort(-right_QN, axis=1, kind="stable")[:, :10]
@@ -64,12 +64,13 @@ def test_calibration_looks_no_further_than_it_has_to() -> None:
     best_QK, _ = whole(index, "ivf").search(questions_QD, 10)
     look(index, "ivf", max(chosen // 2, 1))
     less_QK, _ = index.search(questions_QD, 10)
-    assert chosen == 1 or (less_QK >= best_QK[:, -1:] - 1e-4).mean() < 0.997
+    assert chosen == 1 or (less_QK >= best_QK[:, -1:] - 1e-4).mean() < 0.994
 
 
 def test_few_rows_are_compared_one_by_one_and_many_are_not() -> None:
     assert kind_for("auto", 50_000) == "flat"
-    assert kind_for("auto", 50_001) == "ivf"
+    assert kind_for("auto", 50_001) == "hnsw"
+    assert kind_for("auto", 5_000_001) == "ivf"
     assert kind_for("hnsw", 3) == "hnsw"
 
 
