@@ -76,10 +76,8 @@ def ensemble_classifier(evalset: EvalSet, embed: EmbedTexts) -> Floats:
     """One row per class out of all its prompts."""
     if evalset.prompts is None:
         return build_classifier(embed, evalset.class_names, evalset.templates)
-    rows = [
-        build_classifier(embed, (name,), prompts)
-        for name, prompts in class_prompts(evalset).items()
-    ]
+    prompts = class_prompts(evalset)
+    rows = [build_classifier(embed, (name,), prompts[name]) for name in evalset.class_names]
     return np.concatenate(rows)
 
 
@@ -172,9 +170,9 @@ def _groups(
 def _per_class(evalset: EvalSet, predicted_N: NDArray[np.int64]) -> dict[str, Any]:
     truth_N = evalset.labels_N
     assert truth_N is not None
-    count_C = np.bincount(truth_N)
+    count_C, names = np.bincount(truth_N), distinct(evalset.class_names)
     return {
-        evalset.class_names[c]: {"n": int(count_C[c]), "recall": float(recall)}
+        names[c]: {"n": int(count_C[c]), "recall": float(recall)}
         for c, recall in zip(*per_class_recall(truth_N, predicted_N), strict=True)
     }
 
@@ -186,13 +184,14 @@ def _confusions(evalset: EvalSet, predicted_N: NDArray[np.int64]) -> list[dict[s
     keys: dict[tuple[int, int], list[str]] = defaultdict(list)
     for row in np.flatnonzero((truth_N != predicted_N) & (predicted_N >= 0)):
         keys[int(truth_N[row]), int(predicted_N[row])].append(evalset.keys[row])
+    names = distinct(evalset.class_names)
     counts = Counter({pair: len(found) for pair, found in keys.items()})
     # Of equals the first by class, so that the same predictions give the same report.
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONFUSIONS]
     return [
         {
-            "truth": evalset.class_names[truth],
-            "predicted": evalset.class_names[predicted],
+            "truth": names[truth],
+            "predicted": names[predicted],
             "count": count,
             "keys": keys[truth, predicted][:MOST_KEYS],
         }
@@ -207,16 +206,27 @@ def _table(
     assert truth_N is not None
     confidence_N = softmax_of(logits_NC, answers.top_NK[:, 0])
     confidence_N[predicted_N < 0] = 0
+    names = distinct(evalset.class_names)
     return prediction_table(
         {
             "key": evalset.keys,
-            "truth": names_at(evalset.class_names, truth_N),
-            "predicted": names_at(evalset.class_names, predicted_N),
+            "truth": names_at(names, truth_N),
+            "predicted": names_at(names, predicted_N),
             "correct": answers.rank_N == 0,
             "rank": answers.rank_N,
             "confidence": confidence_N,
         }
     )
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, numbered where two classes have one name, as in Birdsnap and ImageNet."""
+    total, seen = Counter(names), Counter[str]()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
+    return found
 
 
 def names_at(names: Sequence[str], index_N: NDArray[np.int64]) -> list[str]:

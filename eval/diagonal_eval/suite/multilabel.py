@@ -9,7 +9,7 @@ import pyarrow as pa
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.features import ImageFeatures
 from diagonal_eval.metrics import NONE_PREDICTED, average_precisions, bootstrap_interval
-from diagonal_eval.suite.classification import ensemble_classifier, names_at
+from diagonal_eval.suite.classification import distinct, ensemble_classifier, names_at
 from diagonal_eval.suite.measured import (
     EmbedTexts,
     Measured,
@@ -49,7 +49,7 @@ def measure_multilabel(
     rank_N = (~truths_NC & ~(cosines_NC < best_right_N[:, None])).sum(axis=1)
     confidence_N = softmax_of(cosines_NC * np.float32(how.logit_scale), best_N)
     best_N = np.where(features.readable_N, best_N, NONE_PREDICTED)
-    names = evalset.class_names
+    names = distinct(evalset.class_names)
     columns = {
         "key": evalset.keys,
         "truth": ["; ".join(np.asarray(names)[row]) for row in truths_NC],

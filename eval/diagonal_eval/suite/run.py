@@ -78,12 +78,11 @@ def evaluate(config: SuiteConfig, world: World) -> dict[str, Any]:
         seed=config.seed,
         resamples=config.resamples,
     )
-    tasks: dict[str, dict[str, Any]] = {}
+    tasks = {}
     for evalset in opened.sets:
         measured = measure(evalset, store, how, world)
         if measured is not None:
-            write_predictions(config.output, evalset.name, measured)
-            tasks[evalset.name] = task_record(evalset, measured)
+            tasks[evalset.name] = write_task(config.output, evalset, measured)
     if not world.is_main:
         return {}
     results = results_record(config, encoder, store, opened, tasks)
@@ -141,8 +140,11 @@ def measure(evalset: EvalSet, store: FeatureStore, how: Measuring, world: World)
     return measured
 
 
-def task_record(evalset: EvalSet, measured: Measured) -> dict[str, Any]:
-    """The task's part of results.json."""
+def write_task(output: str, evalset: EvalSet, measured: Measured) -> dict[str, Any]:
+    """Write the task's predictions; its part of results.json."""
+    buffer = io.BytesIO()
+    pq.write_table(measured.predictions, buffer)
+    storage.write_bytes(predictions_path(output, evalset.name), buffer.getvalue())
     return {
         "kind": evalset.kind,
         "metric": evalset.metric,
@@ -172,13 +174,6 @@ def results_record(
         "seed": config.seed,
         "code_revision": run_dir.code_revision(),
     }
-
-
-def write_predictions(output: str, name: str, measured: Measured) -> None:
-    """OUTPUT/predictions/NAME.parquet."""
-    buffer = io.BytesIO()
-    pq.write_table(measured.predictions, buffer)
-    storage.write_bytes(predictions_path(output, name), buffer.getvalue())
 
 
 def predictions_path(output: str, name: str) -> str:
