@@ -11,7 +11,7 @@ CLIP_PAPER = "clip-paper"
 VTAB_PLUS = "vtab+"
 BOTH = (CLIP_PAPER, VTAB_PLUS)
 EXPORT = "export it with clip_benchmark_export_wds"
-WDS = f"{EXPORT}, or take DataComp's webdataset of it"
+WDS = f"{EXPORT}, or fetch it with DataComp's download_evalsets.py"
 TORCHVISION = f"have torchvision download it into ROOT/NAME ({{}}), or {EXPORT}"
 
 

