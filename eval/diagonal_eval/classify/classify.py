@@ -7,13 +7,11 @@ Shape suffixes: N pictures, C labels, D embedding width.
 """
 
 import logging
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from diagonal_eval.classify.config import ClassifyConfig
@@ -22,8 +20,6 @@ from diagonal_eval.zeroshot import Floats, fill_template, normalise
 from diagonal_infra import storage
 from diagonal_infra.errors import DiagonalError, UserError
 
-DEFAULT_SCALE = 100.0
-"""Where a model has no temperature of its own: the bound of CLIP's."""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jfif")
 """What of a folder is classified."""
 ARTICLE = re.compile(r"(?:an?|the)\s", re.IGNORECASE)
@@ -135,7 +131,7 @@ def classify(config: ClassifyConfig, encoder: Encoder) -> list[Classified]:
     classifier_CD = build_label_classifier(encoder, labels, config.templates, config.batch_size)
     images_ND = normalise(embed_images(encoder, _contents(paths), config.batch_size))
     cosine_NC = images_ND @ classifier_CD.T
-    probability_NC = softmax(cosine_NC.astype(np.float64) * logit_scale(encoder))
+    probability_NC = softmax(cosine_NC.astype(np.float64) * encoder.logit_scale)
     found = []
     for path, image_D, cosine_C, probability_C in zip(
         paths, images_ND, cosine_NC, probability_NC, strict=True
@@ -175,11 +171,3 @@ def note_for(falling_C: NDArray[np.float64], close: float) -> str:
     if len(falling_C) < 2 or falling_C[0] - falling_C[1] >= max(close, TIE):
         return ""
     return "tie" if falling_C[0] - falling_C[1] < TIE else "close"
-
-
-def logit_scale(encoder: Encoder) -> float:
-    """The exponentiated inverse temperature that the model was trained to."""
-    logarithm = getattr(encoder.model, "logit_scale", None)
-    if not isinstance(logarithm, torch.Tensor):
-        return DEFAULT_SCALE
-    return math.exp(float(logarithm.detach()))

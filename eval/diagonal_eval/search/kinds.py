@@ -28,7 +28,7 @@ FLAT_ROWS = 50_000
 """Up to here a search through all rows takes milliseconds."""
 GRAPH_ROWS = 5_000_000
 """Up to here a graph is worth the time and memory that building it takes."""
-NEIGHBOURS, BUILD_CANDIDATES = 32, 80
+NEIGHBOURS, BUILD_CANDIDATES = 32, 40
 TRAIN_ROWS_PER_LIST = 40
 RECALL, RECALL_AT = 0.994, 10
 """What is asked of the calibration: of other questions than its own, 0.99 is left."""

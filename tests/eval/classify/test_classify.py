@@ -15,7 +15,6 @@ from diagonal_eval.classify.classify import (
     build_label_classifier,
     classify,
     find_images,
-    logit_scale,
     note_for,
     prompts_of,
     read_labels,
@@ -63,15 +62,11 @@ def test_probabilities_are_the_softmax_of_scaled_cosines(
     image_D = embed_images(colour_encoder, [image], 1)[0].astype(np.float64)
     text_CD = embed_texts(colour_encoder, LABELS, 3).astype(np.float64)
     cosine_C = text_CD @ image_D / np.linalg.norm(image_D) / np.linalg.norm(text_CD, axis=1)
-    weight_C = np.exp(100 * (cosine_C - cosine_C.max()))
+    weight_C = np.exp(colour_encoder.logit_scale * (cosine_C - cosine_C.max()))
     expected = dict(zip(LABELS, weight_C / weight_C.sum(), strict=True))
     (blue,) = [each for each in classify(config, colour_encoder) if "blue" in each.image]
     assert {g.label: g.probability for g in blue.guesses} == pytest.approx(expected, abs=1e-3)
     assert sum(g.probability for g in blue.guesses) == pytest.approx(1)
-
-
-def test_without_a_temperature_of_its_own_a_model_has_clips(colour_encoder: Encoder) -> None:
-    assert logit_scale(colour_encoder) == 100
 
 
 def test_a_labels_row_is_that_of_the_zeroshot_classifier(colour_encoder: Encoder) -> None:
