@@ -14,7 +14,6 @@ TWO = {"class_names": ("cat", "dog"), "labels_N": [0, 1, 1]}
     [
         ({"class_names": ("cat",)}, "labels go from 0 to 1, but there are 1 class names"),
         ({"class_names": ()}, "has no class names"),
-        ({"class_names": ("cat", "cat")}, "1 class names stand twice"),
         ({"labels_N": [0, 1]}, "has 2 labels for 3 pictures"),
         ({"labels_N": [0, -1, 1]}, "labels go from -1 to 1"),
         ({"templates": ("a photo",)}, "template 'a photo' has no {}"),
