@@ -1,7 +1,7 @@
 """Evaluate a checkpoint.
 
     python -m diagonal_eval demo --checkpoint out/demo/run --output out/demo/eval
-    python -m diagonal_eval zeroshot --checkpoint runs/a --tasks imagenet1k wds:/data/mini --output out/ev
+    python -m diagonal_eval zeroshot --checkpoint runs/a --tasks imagenet1k wds:DIR --output out/ev
     python -m diagonal_eval zeroshot --follow runs/a --tasks vtab+ --output out/curve
     torchrun --nproc-per-node 8 -m diagonal_eval zeroshot …
 

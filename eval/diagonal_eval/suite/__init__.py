@@ -5,5 +5,5 @@ run             checkpoint × tasks → results.json, predictions/, tables, repo
   measured        what a task's measurement is, and its table of predictions
   classification  one label per picture;  multilabel  any number of them
   retrieving      pictures and captions;  selecting  the right caption before the wrong ones
-follow          the checkpoints of a run, as they land
+follow          the checkpoints of a run, as they land;  ray_validation  as Ray Train reports them
 """
