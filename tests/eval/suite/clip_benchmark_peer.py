@@ -19,9 +19,12 @@ model, _, transform = open_clip.create_model_and_transforms(config.stem, pretrai
 tokenizer = open_clip.get_tokenizer(config.stem)
 found = {}
 for folder in folders:
-    dataset = build_dataset("wds/x", root=str(folder), transform=transform, split="test")
+    kind = folder / "dataset_type.txt"
+    retrieval = kind.exists() and kind.read_text() == "retrieval"
+    task = "zeroshot_retrieval" if retrieval else "zeroshot_classification"
+    dataset = build_dataset("wds/x", root=str(folder), transform=transform, task=task)
     batches = torch.utils.data.DataLoader(dataset.batched(16), batch_size=None)
-    if dataset.classes is None:
+    if retrieval:
         found[folder.name] = zeroshot_retrieval.evaluate(
             model.eval(), batches, tokenizer, "cpu", amp=False, recall_k_list=[1, 5, 10]
         )
