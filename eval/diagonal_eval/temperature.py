@@ -51,15 +51,21 @@ def fit_temperature(logits_NC: NDArray[np.floating], truth_N: NDArray[np.int64])
     if len(truth_N) == 0:
         raise ValueError("no answers to fit a temperature to")
     low, high = 1 / MOST, 1 / LEAST
-    inverse = 1.0
+    if _nll_derivatives(logits_NC, truth_N, high)[0] <= 0:
+        return LEAST
+    if _nll_derivatives(logits_NC, truth_N, low)[0] >= 0:
+        return MOST
+    inverse, moved = 1.0, math.inf
     for _ in range(STEPS):
         slope, curvature = _nll_derivatives(logits_NC, truth_N, inverse)
         low, high = (inverse, high) if slope < 0 else (low, inverse)
-        step = inverse - slope / curvature if curvature > 0 else math.inf
-        closer = step if low < step < high else math.sqrt(low * high)
-        if abs(closer - inverse) < CLOSE * inverse:
+        closer = inverse - slope / curvature if curvature > 0 else math.inf
+        # Where the NLL has almost ceased to fall, Newton's steps are short and of equal length.
+        if not (low < closer < high and abs(closer - inverse) < moved / 2):
+            closer = math.sqrt(low * high)
+        moved, inverse = abs(closer - inverse), closer
+        if moved < CLOSE * inverse:
             break
-        inverse = closer
     return 1 / inverse
 
 
@@ -84,7 +90,7 @@ def fit_on_half(
     after = answers_for(logits_NC[test].astype(np.float64) / temperature, truth_N[test])
     return TemperatureFit(
         temperature=temperature,
-        at_bound=not LEAST * 1.01 < temperature < MOST / 1.01,
+        at_bound=not LEAST < temperature < MOST,
         n_fit=len(fit),
         n_test=len(test),
         ece_before=expected_calibration_error(before.confidence_N, before.correct_N, num_bins),
