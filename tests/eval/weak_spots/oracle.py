@@ -38,6 +38,11 @@ def inked(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return rgb_HWC.min(axis=2) < 200
 
 
+def coloured(rgb_HWC: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Where the page has this colour, or nearly."""
+    return np.abs(rgb_HWC.astype(np.int64) - np.array(colour)).max(axis=2) < 50
+
+
 def components(mask_HW: NDArray[np.bool_]) -> list[tuple[float, float]]:
     """The centre (x, y) of every connected patch, by filling one after another."""
     left = mask_HW.copy()

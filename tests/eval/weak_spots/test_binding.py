@@ -1,4 +1,4 @@
-from tests.eval.weak_spots.oracle import pixels
+from tests.eval.weak_spots.oracle import coloured, pixels
 
 from diagonal_eval.weak_spots.binding import ColouredThing, binding
 from diagonal_eval.weak_spots.config import WeakSpotConfig
@@ -20,7 +20,7 @@ def test_each_thing_has_the_colour_of_the_caption() -> None:
     for page, (right, _) in zip(pixels(evalset), evalset.captions, strict=True):
         for words in right.removeprefix("a ").split(" and a "):
             colour, noun = words.split()
-            own_HW = (abs(page.astype(int) - COLOURS[colour]) < 40).all(axis=2)
+            own_HW = coloured(page, COLOURS[colour])
             ys, xs = own_HW.nonzero()
             filled = own_HW.sum() / (len(set(ys)) * len(set(xs)))
             # Of its own box a circle fills 0.79 and this cross 0.56.
@@ -41,6 +41,6 @@ def test_the_first_thing_is_on_either_side() -> None:
     corners = set()
     for page, (right, _) in zip(pixels(evalset), evalset.captions, strict=True):
         colour = COLOURS[right.split()[1]]
-        ys, xs = (abs(page.astype(int) - colour) < 40).all(axis=2).nonzero()
+        ys, xs = coloured(page, colour).nonzero()
         corners.add((bool(ys.mean() < 56), bool(xs.mean() < 56), bool(ys.mean() > 72)))
     assert len(corners) == 4

@@ -82,11 +82,11 @@ def test_fewer_pictures_than_answers_are_refused() -> None:
         WEAK_SPOTS["weak/counting"](WeakSpotConfig(num_pictures=5))
 
 
-@pytest.mark.parametrize("bad", [{"num_pictures": 0}, {"side": 32}])
-def test_bad_settings_name_their_flag(bad: dict[str, int]) -> None:
-    flag = next(iter(bad)).replace("_", "-")
-    with pytest.raises(ValueError, match=f"--{flag}"):
-        WeakSpotConfig(**bad)
+def test_bad_settings_name_their_flag() -> None:
+    with pytest.raises(ValueError, match="--num-pictures"):
+        WeakSpotConfig(num_pictures=0)
+    with pytest.raises(ValueError, match="--side"):
+        WeakSpotConfig(side=32)
 
 
 @pytest.mark.parametrize("name", [n for n in WEAK_SPOTS if "-drawings" in n or "skin" in n])

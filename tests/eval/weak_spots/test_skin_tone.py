@@ -69,7 +69,7 @@ def test_every_concept_is_there_in_every_tone_and_family(packages: str) -> None:
 
 def test_the_drawing_has_the_tone_of_its_group(packages: str) -> None:
     evalset = WEAK_SPOTS["weak/skin-tone"](WeakSpotConfig(packages=packages, side=64))
-    fill_of = dict(zip(TONES, FILLS, strict=True))
+    fill_of = {str(tone): fill for tone, fill in zip(TONES, FILLS, strict=True)}
     for page, tone in zip(pixels(evalset), evalset.groups["skin_tone"], strict=True):
         rgb = [int(fill_of[tone][i : i + 2], 16) for i in (1, 3, 5)]
         assert np.abs(page[24, 24].astype(int) - rgb).max() <= 2

@@ -1,5 +1,5 @@
 import pytest
-from tests.eval.weak_spots.oracle import components, inked, pixels
+from tests.eval.weak_spots.oracle import coloured, components, inked, pixels
 
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.weak_spots.config import WeakSpotConfig
@@ -16,8 +16,7 @@ CONFIG = WeakSpotConfig(num_pictures=24, side=128)
 
 def centre(page, noun: str) -> tuple[float, float]:
     """Of the pixels of a thing's own colour."""
-    colour = COLOURS[noun.split()[0]]
-    (found,) = components((abs(page.astype(int) - colour) < 60).all(axis=2))
+    (found,) = components(coloured(page, COLOURS[noun.split()[0]]))
     return found
 
 
