@@ -13,8 +13,9 @@ width.
 
 import io
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,8 +28,10 @@ from diagonal_eval.dataset import content_digest
 from diagonal_infra import log, storage
 from diagonal_infra.errors import CheckpointError, UserError
 from diagonal_train.encoders.load import load_model, load_pretrained
-from diagonal_train.encoders.models import WITH_WEIGHTS, has_built_in
+from diagonal_train.encoders.models import has_built_in
+from diagonal_train.encoders.published import UNTRAINED, WITH_WEIGHTS
 from diagonal_train.streaming.normalise import normalised
+from diagonal_train.streaming.open_clip_pixels import Resize
 from diagonal_train.streaming.transforms import preprocess_for_eval
 
 Halves = NDArray[np.float16]
@@ -43,6 +46,7 @@ class DualEncoderLike(Protocol):
     """What evaluation needs of a model."""
 
     def encode_image(self, images_BCHW: Tensor) -> Tensor: ...
+    def encode_pooled(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]: ...
     def encode_text(self, tokens_BT: Tensor) -> Tensor: ...
     def state_dict(self) -> Mapping[str, Any]: ...
 
@@ -61,6 +65,10 @@ class Encoder:
     step: int
     digest: str
     device: torch.device
+    resize: Resize = field(default_factory=Resize)
+    """How published numbers of the model were measured."""
+    logit_scale: float = 100.0
+    """What cosines are multiplied by for probabilities; learned."""
 
 
 def load_encoder(model: str, *, step: int | None = None, pretrained: str | None = None) -> Encoder:
@@ -70,7 +78,7 @@ def load_encoder(model: str, *, step: int | None = None, pretrained: str | None 
 
     Args:
         model: a run folder (its last checkpoint counts), RUN/checkpoints/step-00001000, or a name
-            as `open_clip_name` knows it.
+            as `open_clip_name` knows it: `open_clip:ViT-B-32:b32.pt`, `open_clip:ViT-B-32/openai`.
         step: of the run, in place of the last; 0 is the initial weights.
         pretrained: the weights of a model that is named without.
 
@@ -95,16 +103,22 @@ def load_encoder(model: str, *, step: int | None = None, pretrained: str | None 
         std=loaded.std,
         step=loaded.step,
         device=device,
+        resize=loaded.resize,
     )
 
 
 def open_clip_name(model: str, pretrained: str | None) -> str | None:
     """MODEL/WEIGHTS, `local-dir:FOLDER` or `hf-hub:NAME`; None for the path of a run.
 
+    MODEL:WEIGHTS is the same. A model whose name begins with `open_clip:` may stand without
+    weights: then it is untrained, which shows what chance gives.
+
     Raises:
         UserError: the name is one of open_clip's without weights, or neither that nor a run.
     """
     name = model.removeprefix(OPEN_CLIP)
+    if name != model and not name.startswith(WITH_WEIGHTS):
+        name = name.replace(":", "/", 1)
     is_run = storage.exists(storage.join(split_checkpoint(model)[0], "config.json"))
     with_weights = name.startswith(WITH_WEIGHTS)
     built_in = not with_weights and has_built_in(name.partition("/")[0])
@@ -119,6 +133,9 @@ def open_clip_name(model: str, pretrained: str | None) -> str | None:
         return None
     if pretrained is not None:
         return f"{name}/{pretrained}"
+    if built_in and name != model and "/" not in name:
+        logger.warning("no weights named, so the model is untrained model=%s", name)
+        return f"{name}/{UNTRAINED}"
     if built_in and "/" not in name:
         raise UserError(
             f"--model {name} is a model of open_clip's without weights; give a file of them: "
@@ -137,11 +154,15 @@ def build_encoder(
     std: tuple[float, float, float],
     step: int,
     device: torch.device,
+    resize: Resize | None = None,
 ) -> Encoder:
     """An encoder with its digest computed; the model is in eval mode and on the device."""
     tokens = tokenizer([PROBE_TEXT]).numpy().tobytes()
     parts: list[str | bytes] = [f"{image_size} {mean} {std}", tokens]
+    scale = Encoder.logit_scale
     for key, value in model.state_dict().items():
+        if key.endswith("logit_scale"):
+            scale = math.exp(float(value))
         if isinstance(value, Tensor):
             content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             parts += [f"{key} {tuple(value.shape)} {value.dtype}", content.numpy().tobytes()]
@@ -155,6 +176,8 @@ def build_encoder(
         step=step,
         digest=content_digest(*parts),
         device=device,
+        resize=resize or Resize(),
+        logit_scale=scale,
     )
 
 
@@ -259,11 +282,16 @@ def write_embeddings(path: str, **arrays: NDArray[Any]) -> None:
     storage.write_bytes(path, buffer.getvalue())
 
 
-def _as_halves(encoder: Encoder, features_BD: Tensor) -> Halves:
-    unit_BD = torch.nn.functional.normalize(features_BD.float(), dim=-1)
-    if not unit_BD.isfinite().all():
+def refuse_broken(encoder: Encoder, features_BD: Tensor) -> None:
+    """Raise CheckpointError if a feature is not finite: such a model gets no numbers at all."""
+    if not features_BD.isfinite().all():
         raise CheckpointError(
             f"the model of {encoder.name} gives embeddings that are not finite: its weights are "
             "broken; name an earlier checkpoint (RUN/checkpoints/step-…) or train again"
         )
+
+
+def _as_halves(encoder: Encoder, features_BD: Tensor) -> Halves:
+    unit_BD = torch.nn.functional.normalize(features_BD.float(), dim=-1)
+    refuse_broken(encoder, unit_BD)
     return unit_BD.half().cpu().numpy()

@@ -66,6 +66,10 @@ class ColourModel(nn.Module):
     def encode_image(self, images_BCHW: Tensor) -> Tensor:
         return self.project(images_BCHW.mean(dim=(2, 3)))
 
+    def encode_pooled(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        colours_B3 = images_BCHW.mean(dim=(2, 3))
+        return colours_B3, self.project(colours_B3)
+
     def encode_text(self, tokens_BT: Tensor) -> Tensor:
         return self.project(tokens_BT.float() / 255 - 0.5)
 

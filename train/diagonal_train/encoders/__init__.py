@@ -7,5 +7,7 @@ fit_model       what a configuration changes: text_trim, patch_dropout, fp8, rec
 precision       bf16, fp16 or fp32, as the device has it
 locking         encoders, or their first layers, that are not trained
 schedule        smaller images and shorter texts at first
+published       models that others trained, by open_clip's names
+pooled          image features before the projection, for linear probes
 layers          which layer of which encoder a parameter belongs to
 """

@@ -1,6 +1,6 @@
 """A trained model out of a run folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -10,10 +10,11 @@ from diagonal_train.config.model import ModelConfig
 from diagonal_train.encoders.models import (
     DualEncoder,
     build_model,
-    build_pretrained,
     build_tokenizer,
 )
+from diagonal_train.encoders.published import build_pretrained
 from diagonal_train.start import read_config, read_run_config
+from diagonal_train.streaming.open_clip_pixels import Resize
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
 
@@ -29,6 +30,8 @@ class LoadedModel:
     """Optimizer steps behind these weights; 0 for the initial ones."""
     averaged: bool = False
     """Whether these are averaged over steps."""
+    resize: Resize = field(default_factory=Resize)
+    """How published numbers of the model were measured."""
 
     @property
     def image_size(self) -> int:
@@ -91,5 +94,11 @@ def load_pretrained(name: str, device: torch.device | str = "cpu") -> LoadedMode
     Raises:
         UserError: open_clip has no such model or weights.
     """
-    model, tokenizer, config = build_pretrained(name)
-    return LoadedModel(model=model.to(device).eval(), tokenizer=tokenizer, config=config, step=0)
+    published = build_pretrained(name)
+    return LoadedModel(
+        model=published.model.to(device).eval(),
+        tokenizer=published.tokenizer,
+        config=published.config,
+        step=0,
+        resize=published.resize,
+    )

@@ -1,6 +1,7 @@
 """The dual encoder: an image encoder, a text encoder, a learned logit scale and maybe a bias.
 
-The encoders, their initial weights and the tokenizer are open_clip's; this file alone imports it.
+The encoders, their initial weights and the tokenizer are open_clip's; only this file, `published`
+and `pooled` import it.
 
 Shape suffixes: B samples, C colours, H and W pixels, T tokens, D embedding width.
 """
@@ -16,16 +17,14 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 
 from diagonal_infra.errors import UserError
-from diagonal_train.config.model import ModelConfig, TextConfig
+from diagonal_train.config.model import ModelConfig
 from diagonal_train.config.train import Loss
-from diagonal_train.encoders import image_encoder, text_trim
+from diagonal_train.encoders import image_encoder, pooled, text_trim
 from diagonal_train.encoders.text_trim import Captions
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
 VOCABULARY_SIZE = 49_408
 """CLIP's lower-cased byte pairs with start and end."""
-WITH_WEIGHTS = ("local-dir:", "hf-hub:")
-"""Names whose weights open_clip finds with the model."""
 INITIAL_TEMPERATURE = {"softmax": 0.07, "sigmoid": 0.1}
 """Of the papers: Radford et al., 2021, §2.5; Zhai et al., 2023, §3.2."""
 INITIAL_BIAS = -10.0
@@ -54,6 +53,11 @@ class DualEncoder(nn.Module):
     def encode_image(self, images_BCHW: Tensor) -> Tensor:
         """Embeddings B×D of normalised images."""
         return _normalised(self.clip.encode_image(images_BCHW))
+
+    def encode_pooled(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Features before the projection, B×P, and embeddings B×D; see `pooled`."""
+        pooled_BP, features_BD = pooled.encode_pooled(self.clip.visual, images_BCHW)
+        return pooled_BP.float(), _normalised(features_BD)
 
     def encode_text(self, tokens_BT: Tensor) -> Tensor:
         """Embeddings B×D of token ids."""
@@ -121,39 +125,6 @@ def build_model(config: ModelConfig, loss: Loss = "softmax") -> DualEncoder:
     if loss == "sigmoid":
         clip.logit_bias = nn.Parameter(torch.full_like(clip.logit_scale, INITIAL_BIAS))
     return DualEncoder(clip).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # torch's stub lacks the overload
-
-
-def build_pretrained(name: str) -> tuple[DualEncoder, ClipTokenizer | Tokenizer, ModelConfig]:
-    """open_clip's own model with weights, its tokenizer, and what to feed it.
-
-    Args:
-        name: MODEL/WEIGHTS with a tag or a file (`ViT-L-14/openai`), or `local-dir:FOLDER`, or
-            `hf-hub:NAME`, which have their weights.
-
-    Raises:
-        UserError: there is no such model or weights.
-    """
-    image_encoder.register()
-    model, weights = name, None
-    if not name.startswith(WITH_WEIGHTS):
-        model, _, weights = name.partition("/")
-        if not weights:
-            raise UserError(f"open_clip:{name} names no weights; give them as MODEL/WEIGHTS")
-    try:
-        clip: Any = open_clip.create_model(model, pretrained=weights)
-        encoder: Any = open_clip.get_tokenizer(model)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise UserError(f"open_clip cannot load {name!r}: {error}") from error
-    inputs, length = open_clip.get_model_preprocess_cfg(clip), encoder.context_length
-    size = inputs["size"]
-    config = ModelConfig(
-        image_size=size if isinstance(size, int) else size[0],
-        mean=tuple(inputs["mean"]),
-        std=tuple(inputs["std"]),
-        text=TextConfig(context_length=length),
-    )
-    tokenizer = ClipTokenizer(length) if is_plain(encoder) else Tokenizer(encoder, length)
-    return DualEncoder(clip), tokenizer, config
 
 
 def build_tokenizer(config: ModelConfig) -> ClipTokenizer | Tokenizer:

@@ -183,14 +183,7 @@ def _as_batch(pixels_HWC: np.ndarray) -> Tensor:
 def _crop_by_pillow(
     content: bytes, choose_box: ChooseBox, to_rgb: Callable[[Image.Image], Image.Image]
 ) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_size(*image.size)
-            pixels = to_rgb(image)
-    except DecodeError:
-        raise
-    except PILLOW_ERRORS as error:
-        raise DecodeError(str(error)) from error
+    pixels = open_rgb(content, to_rgb)
     box, _ = choose_box(*pixels.size)
     return pixels.crop((box.left, box.top, box.left + box.width, box.top + box.height))
 
@@ -199,6 +192,24 @@ def _alpha_dropped(image: Image.Image) -> Image.Image:
     """RGB as open_clip has it."""
     image.load()
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def open_rgb(
+    content: bytes, to_rgb: Callable[[Image.Image], Image.Image] = _alpha_dropped
+) -> Image.Image:
+    """The whole image by Pillow, made RGB as `to_rgb` does.
+
+    Raises:
+        DecodeError: the bytes are no whole image, or one too large.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_size(*image.size)
+            return to_rgb(image)
+    except DecodeError:
+        raise
+    except PILLOW_ERRORS as error:
+        raise DecodeError(str(error)) from error
 
 
 def _on_white(image: Image.Image) -> Image.Image:
