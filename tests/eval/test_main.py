@@ -111,8 +111,8 @@ def test_a_second_run_takes_embeddings_from_the_cache(
 ) -> None:
     main(config)
     first = json.loads(Path(config.output, "results.json").read_text())
-    monkeypatch.setattr("diagonal_eval.__main__.embed_images", None)
-    monkeypatch.setattr("diagonal_eval.__main__.embed_texts", None)
+    monkeypatch.setattr("diagonal_eval.demo_eval.embed_images", None)
+    monkeypatch.setattr("diagonal_eval.demo_eval.embed_texts", None)
     main(config)
     second = json.loads(Path(config.output, "results.json").read_text())
     del first["wall_seconds"], second["wall_seconds"]
