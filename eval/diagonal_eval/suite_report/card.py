@@ -26,7 +26,7 @@ def card_text(results: Mapping[str, Any]) -> str:
         f"## Evaluation\n\nValues in percent with 95 % intervals; the metric of each task is "
         f"bold.\n\n{markdown_table(tasks)}",
         _notes(tasks),
-        _absent(results.get("absent") or {}),
+        _absent({**(results.get("absent") or {}), **(results.get("refused") or {})}),
         "## Provenance\n\n"
         + fields_table(
             [(markdown_text(what), markdown_text(value)) for what, value in provenance(results)]

@@ -64,7 +64,7 @@ def report_html(
             step=f"{step:,}" if isinstance(step, int) else "unknown",
             style=Markup(STYLE),
             tasks=tasks,
-            absent=results.get("absent") or {},
+            absent={**(results.get("absent") or {}), **(results.get("refused") or {})},
             headline_chart=Markup(plots.headline_chart(tasks)),
             template_chart=Markup(plots.template_chart(tasks)),
             retrieval=plots.recall_rows(tasks),

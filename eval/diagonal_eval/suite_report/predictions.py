@@ -17,8 +17,8 @@ FOLDER = "predictions"
 
 
 def predictions_path(output: str, task: str) -> str:
-    """The file of a task; what separates folders or drives in its name is an underscore."""
-    return storage.join(output, FOLDER, re.sub(r"[/:]", "_", task) + ".parquet")
+    """The file of a task; whatever could mean something to a file system is an underscore."""
+    return storage.join(output, FOLDER, re.sub("[^A-Za-z0-9.+-]", "_", task) + ".parquet")
 
 
 def read_predictions(output: str, task: str) -> pa.Table | None:

@@ -75,8 +75,10 @@ def read_tasks(results: Mapping[str, Any]) -> tuple[TaskRecord, ...]:
 
 
 def read_task(name: str, record: Mapping[str, Any]) -> TaskRecord:
-    """One task's entry."""
-    metric = str(record.get("metric", "acc1"))
+    """One task's entry; the headline is the first measure where its own could not be computed."""
+    metric, metrics = str(record.get("metric", "acc1")), record.get("metrics", {})
+    if metric not in metrics:
+        metric = next(iter(metrics), metric)
     bare = record.get("bare_label")
     calibration = record.get("calibration") or {}
     return TaskRecord(
@@ -96,7 +98,10 @@ def read_task(name: str, record: Mapping[str, Any]) -> TaskRecord:
             attribute: _named(values, metric)
             for attribute, values in (record.get("groups") or {}).items()
         },
-        per_class=_named(record.get("per_class"), "recall"),
+        per_class=tuple(
+            _part(name, part, "recall" if "recall" in part else "average_precision")
+            for name, part in (record.get("per_class") or {}).items()
+        ),
         confusions=tuple(_confusion(found) for found in record.get("confusions") or ()),
         unreadable=int(record.get("unreadable", 0)),
         set_digest=str(record.get("set_digest", "")),

@@ -36,3 +36,13 @@ def test_parts_have_the_tasks_metric_or_else_accuracy() -> None:
     assert (group.name, group.value, group.interval, group.n) == ("swap", 0.5, (0.1, 0.9), 3)
     assert (task.per_template[0].value, task.per_template[0].interval) == (0.2, (0.1, 0.3))
     assert [part["n"] for part in task.bins] == [2]
+
+
+def test_another_measure_stands_in_for_a_headline_that_could_not_be_computed() -> None:
+    task = read_task("x", {"metric": "roc_auc", "metrics": {"acc1": 1.0}, "n": 5})
+    assert (task.metric, task.headline.value) == ("acc1", 1.0)
+
+
+def test_classes_have_recalls_or_average_precisions() -> None:
+    parts = {"a": {"n": 1, "recall": 0.5}, "b": {"n": 1, "average_precision": 0.25}}
+    assert [m.value for m in read_task("x", {"per_class": parts}).per_class] == [0.5, 0.25]
