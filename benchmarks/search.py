@@ -34,7 +34,9 @@ from diagonal_eval.search.sources import Embeddings
 
 WIDTH, CENTRES, ROWS_PER_SHARD = 512, 5000, 50_000
 NOISE, IMAGE_NOISE, TEXT_NOISE = 0.7, 0.5, 0.9
-QUESTIONS, BEST = 200, 10
+QUESTIONS, BEST = 500, 10
+QUESTION_SEED = 1_000_000
+"""Neither that of the centres nor of any shard."""
 KINDS = ("hnsw", "ivf", "flat")
 GOAL_MS, GOAL_RECALL = 20, 0.99
 ASKED = {"text": "captions", "image": "pictures"}
@@ -203,7 +205,7 @@ def peer(given: argparse.Namespace) -> dict[str, Any]:
 
 def questions(key: str) -> Floats:
     """Of samples that are not in the index."""
-    return Mixture().draw(QUESTIONS, 0)[key].astype(np.float32)
+    return Mixture().draw(QUESTIONS, QUESTION_SEED)[key].astype(np.float32)
 
 
 def exact_index(given: argparse.Namespace) -> Any:

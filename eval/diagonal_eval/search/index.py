@@ -36,7 +36,7 @@ from diagonal_infra import log, storage
 from diagonal_infra.errors import StorageError, UserError
 
 BLOCK_ROWS = 8192
-QUESTIONS = 256
+QUESTIONS = 1000
 LENGTH = struct.Struct("<Q")
 SHARD_BITS = 32
 OTHER: dict[Key, Key] = {"image": "text", "text": "image"}

@@ -36,7 +36,7 @@ def test_every_kind_finds_what_brute_force_finds(kind: str) -> None:
     rows_ND = unit(ROWS, WIDTH).astype(np.float16).astype(np.float32)
     questions_QD = unit(40, WIDTH, seed=1)
     index = filled(kind, rows_ND)
-    assert calibrate(index, kind, unit(60, WIDTH, seed=2), NOBODYS) >= 0.994
+    assert calibrate(index, kind, unit(60, WIDTH, seed=2), NOBODYS) >= 0.992
     cosine_QK, id_QK = index.search(questions_QD, 10)
     right_QN = questions_QD @ rows_ND.T
     best_QK = np.argsort(-right_QN, axis=1, kind="stable")[:, :10]
@@ -67,7 +67,7 @@ def test_calibration_looks_no_further_than_it_has_to() -> None:
     best_QK, _ = whole(index, "ivf").search(questions_QD, 10)
     look(index, "ivf", max(chosen // 2, 1))
     less_QK, _ = index.search(questions_QD, 10)
-    assert chosen == 1 or (less_QK >= best_QK[:, -1:] - 1e-4).mean() < 0.994
+    assert chosen == 1 or (less_QK >= best_QK[:, -1:] - 1e-4).mean() < 0.992
 
 
 def test_a_questions_own_row_does_not_count() -> None:
