@@ -30,6 +30,7 @@ import machine
 from diagonal_eval.dataset import Dataset
 from diagonal_eval.embed import write_embeddings
 from diagonal_eval.search.index import index_path, open_index
+from diagonal_eval.search.kinds import graph_of
 from diagonal_eval.search.sources import Embeddings
 
 WIDTH, CENTRES, ROWS_PER_SHARD = 512, 5000, 50_000
@@ -163,10 +164,7 @@ def setting(index: Any, kind: str) -> int | None:
     """How far the calibration lets it look."""
     if kind == "flat":
         return None
-    if kind == "ivf":
-        return index.nprobe
-    graph: Any = faiss.downcast_index(index.index)
-    return graph.hnsw.efSearch
+    return index.nprobe if kind == "ivf" else graph_of(index).efSearch
 
 
 def ask(given: argparse.Namespace) -> dict[str, Any]:

@@ -22,13 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diagonal_eval.search.kinds import (
-    TRAIN_ROWS_PER_LIST,
     calibrate,
-    empty_index,
     kind_for,
-    lists_for,
     load_faiss,
+    new_index,
     one_thread,
+    search_near,
     search_whole,
 )
 from diagonal_eval.search.sources import Embeddings, Key, has_vector
@@ -73,7 +72,7 @@ class SearchIndex:
             cosine_1K, id_1K = (
                 search_whole(self.index, self.kind, query_D[None], most)
                 if all_rows
-                else self.index.search(query_D[None], most)
+                else search_near(self.index, self.kind, query_D[None], most)
             )
         found = [
             (float(cosine), int(place))
@@ -120,10 +119,13 @@ def build_index(embeddings: Embeddings, key: Key, kind: str, width: int) -> Any:
     logger.info(
         "building index kind=%s of=%s samples=%d", kind, embeddings.name, embeddings.samples
     )
-    index = empty_index(kind, width, embeddings.samples)
-    if not index.is_trained:
-        rows = lists_for(embeddings.samples) * TRAIN_ROWS_PER_LIST
-        index.train(_some(embeddings, key, rows, width)[0])
+    index = new_index(
+        kind,
+        width,
+        embeddings.samples,
+        own=lambda count: _some(embeddings, key, count, width)[0],
+        questions=lambda count: _some(embeddings, OTHER[key], count, width)[0],
+    )
     shards = embeddings.dataset.shards
     with log.progress() as bar:
         for number, shard in bar.track(enumerate(shards), len(shards), description="index"):

@@ -1,7 +1,8 @@
 """faiss indexes of unit rows by inner product: which kind, how built, how far they look.
 
     flat   every row is looked at: exact
-    hnsw   a graph of neighbours, walked from hub to hub
+    hnsw   a graph of neighbours, walked from hub to hub: in fewer dimensions, which makes a step
+           cheap; the best of what was passed are compared again in all
     ivf    rows by nearest centroid; the lists of the nearest centroids are looked at
 
 All hold the rows themselves as fp16, which is what the embeddings are, so the cosines they give
@@ -10,12 +11,12 @@ measured when they are built: with captions of the dataset as questions to its p
 pictures to its captions, the smallest setting that finds `RECALL` of what a search through all rows
 finds. It is stored in the index.
 
-Shape suffixes: N rows, Q questions, K best, D width.
+Shape suffixes: N rows, Q questions, K best, D width, E width of the graph.
 """
 
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,13 +30,18 @@ FLAT_ROWS = 50_000
 GRAPH_ROWS = 5_000_000
 """Up to here a graph is worth the time and memory that building it takes."""
 NEIGHBOURS, BUILD_CANDIDATES = 32, 40
-TRAIN_ROWS_PER_LIST = 40
+GRAPH_ENERGY, GRAPH_WIDTH_STEP = 0.9, 16
+"""The graph's dimensions hold this share of the rows' and the questions' squared length."""
+COMPARED_AGAIN = 1000
+TRAIN_ROWS, TRAIN_ROWS_PER_LIST = 20_000, 40
 RECALL, RECALL_AT = 0.992, 10
 """What is asked of the calibration: of other questions than its own, 0.99 is left."""
 TIED = 1e-4
 """Cosines this close are the same hit: fp16 rows and sums in another order differ by less."""
 SETTINGS = {"hnsw": "efSearch", "ivf": "nprobe"}
 Floats = NDArray[np.float32]
+Draw = Callable[[int], Floats]
+"""So many unit rows, or about."""
 logger = logging.getLogger(__name__)
 
 
@@ -70,30 +76,86 @@ def lists_for(rows: int) -> int:
     return max(1, min(int(4 * rows**0.5), rows // TRAIN_ROWS_PER_LIST))
 
 
-def empty_index(kind: str, width: int, rows: int) -> Any:
-    """An index of that kind without rows; ivf still has to be trained."""
+def new_index(kind: str, width: int, rows: int, own: Draw, questions: Draw) -> Any:
+    """A trained index of that kind without rows.
+
+    Args:
+        kind: `flat`, `hnsw` or `ivf`.
+        width: of the rows.
+        rows: how many there will be, or about.
+        own: draws some of them.
+        questions: draws some of what will be asked.
+    """
     faiss = load_faiss()
-    description = {
-        "flat": "IDMap,SQfp16",
-        "hnsw": f"IDMap,HNSW{NEIGHBOURS}_SQfp16",
-        "ivf": f"IVF{lists_for(rows)},SQfp16",
-    }[kind]
-    index = faiss.index_factory(width, description, faiss.METRIC_INNER_PRODUCT)
-    inner = faiss.downcast_index(index.index) if kind != "ivf" else index
-    if kind == "hnsw":
-        inner.hnsw.efConstruction = BUILD_CANDIDATES
     if kind == "ivf":
+        index = faiss.index_factory(
+            width, f"IVF{lists_for(rows)},SQfp16", faiss.METRIC_INNER_PRODUCT
+        )
         # The difference to the centroid would be rounded, and the cosines with it.
-        inner.by_residual = False
-    if kind != "ivf":
-        # fp16 has nothing to learn, but faiss wants to be asked.
-        index.train(np.zeros((1, width), np.float32))
+        index.by_residual = False
+        index.train(own(lists_for(rows) * TRAIN_ROWS_PER_LIST))
+        return index
+    exact = _halves("SQfp16", width)
+    if kind == "flat":
+        return faiss.IndexIDMap(exact)
+    projection_ED = graph_projection(own(TRAIN_ROWS), questions(TRAIN_ROWS))
+    graph = _halves(f"HNSW{NEIGHBOURS}_SQfp16", len(projection_ED))
+    graph.hnsw.efConstruction = BUILD_CANDIDATES
+    project = faiss.LinearTransform(width, len(projection_ED), False)
+    faiss.copy_array_to_vector(projection_ED.ravel(), project.A)
+    project.is_trained = True
+    return faiss.IndexIDMap(faiss.IndexRefine(faiss.IndexPreTransform(project, graph), exact))
+
+
+def _halves(description: str, width: int) -> Any:
+    faiss = load_faiss()
+    index = faiss.index_factory(width, description, faiss.METRIC_INNER_PRODUCT)
+    # fp16 has nothing to learn, but faiss wants to be asked.
+    index.train(np.zeros((1, width), np.float32))
     return index
+
+
+def graph_projection(rows_ND: Floats, questions_QD: Floats) -> Floats:
+    """The E directions that inner products of rows and questions lose least without the others.
+
+    Not centred, as PCA would be: that changes inner products by a term of each row's own.
+    """
+    moment_DD = sum(part.T @ part / max(len(part), 1) for part in (rows_ND, questions_QD))
+    energy_D, directions_DD = np.linalg.eigh(moment_DD)
+    share_D = np.cumsum(energy_D[::-1]) / max(float(energy_D.sum()), 1e-12)
+    wanted = int((share_D < GRAPH_ENERGY).sum()) + 1
+    wanted = min(-(-wanted // GRAPH_WIDTH_STEP) * GRAPH_WIDTH_STEP, rows_ND.shape[1])
+    return np.ascontiguousarray(directions_DD[:, ::-1][:, :wanted].T, dtype=np.float32)
+
+
+def graph_of(index: Any) -> Any:
+    """The graph of an hnsw index; its `efSearch` is how far it looks."""
+    faiss = load_faiss()
+    transformed = faiss.downcast_index(refined(index).base_index)
+    return faiss.downcast_index(transformed.index).hnsw
+
+
+def refined(index: Any) -> Any:
+    """What compares again, of an hnsw index."""
+    return load_faiss().downcast_index(index.index)
 
 
 def look(index: Any, kind: str, far: int) -> None:
     """Set how many candidates (hnsw) or lists (ivf) are looked at."""
-    load_faiss().ParameterSpace().set_index_parameter(index, SETTINGS[kind], far)
+    if kind == "ivf":
+        index.nprobe = far
+    else:
+        graph_of(index).efSearch = far
+
+
+def search_near(
+    index: Any, kind: str, questions_QD: Floats, most: int
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Cosines and ids of the best that are found; id -1 where there are no more."""
+    if kind == "hnsw":
+        again = max(most, min(graph_of(index).efSearch, COMPARED_AGAIN))
+        refined(index).k_factor = again / most
+    return index.search(questions_QD, most)
 
 
 def furthest(kind: str, rows: int) -> int:
@@ -131,8 +193,7 @@ def calibrate(index: Any, kind: str, questions_QD: Floats, own_Q: NDArray[np.int
     found, far, most = 0.0, 1, furthest(kind, index.ntotal)
     while True:
         look(index, kind, far)
-        cosine_QK, id_QK = index.search(questions_QD, RECALL_AT + 1)
-        near_QK = _of_others(cosine_QK, id_QK, own_Q)
+        near_QK = _of_others(*search_near(index, kind, questions_QD, RECALL_AT + 1), own_Q)
         found = float((near_QK >= least_Q1).mean())
         if found >= RECALL or far >= most:
             break
@@ -153,7 +214,7 @@ def search_whole(
     """Cosines and ids of the best of all rows, as the index's own `search` gives them."""
     cosine_QK, id_QK = whole(index, kind).search(questions_QD, most)
     if kind == "hnsw":
-        # What holds the graph's rows numbers them as they were added.
+        # It numbers the rows as they were added.
         id_QK = load_faiss().vector_to_array(index.id_map)[id_QK]
     return cosine_QK, id_QK
 
@@ -162,7 +223,7 @@ def whole(index: Any, kind: str) -> Any:
     """What searches all rows of an index; of an ivf index itself, set to look at all lists."""
     faiss = load_faiss()
     if kind == "hnsw":
-        return faiss.downcast_index(faiss.downcast_index(index.index).storage)
+        return faiss.downcast_index(refined(index).refine_index)
     if kind == "ivf":
         look(index, kind, furthest(kind, index.ntotal))
     return index

@@ -7,12 +7,14 @@ from tests.eval.search.conftest import unit
 
 from diagonal_eval.search.kinds import (
     calibrate,
-    empty_index,
     furthest,
+    graph_projection,
     kind_for,
     lists_for,
     load_faiss,
     look,
+    new_index,
+    search_near,
     search_whole,
     whole,
 )
@@ -24,9 +26,10 @@ NOBODYS = np.full(60, -1)
 
 
 def filled(kind: str, rows_ND: np.ndarray) -> Any:
-    index = empty_index(kind, rows_ND.shape[1], len(rows_ND))
-    if not index.is_trained:
-        index.train(rows_ND)
+    def questions(count: int) -> np.ndarray:
+        return unit(min(count, 500), rows_ND.shape[1], seed=5)
+
+    index = new_index(kind, rows_ND.shape[1], len(rows_ND), lambda _: rows_ND, questions)
     index.add_with_ids(rows_ND, np.arange(len(rows_ND)) + 100)
     return index
 
@@ -37,7 +40,7 @@ def test_every_kind_finds_what_brute_force_finds(kind: str) -> None:
     questions_QD = unit(40, WIDTH, seed=1)
     index = filled(kind, rows_ND)
     assert calibrate(index, kind, unit(60, WIDTH, seed=2), NOBODYS) >= 0.992
-    cosine_QK, id_QK = index.search(questions_QD, 10)
+    cosine_QK, id_QK = search_near(index, kind, questions_QD, 10)
     right_QN = questions_QD @ rows_ND.T
     best_QK = np.argsort(-right_QN, axis=1, kind="stable")[:, :10]
     overlap = np.mean([
@@ -66,7 +69,7 @@ def test_calibration_looks_no_further_than_it_has_to() -> None:
     assert 1 <= chosen < furthest("ivf", ROWS)
     best_QK, _ = whole(index, "ivf").search(questions_QD, 10)
     look(index, "ivf", max(chosen // 2, 1))
-    less_QK, _ = index.search(questions_QD, 10)
+    less_QK, _ = search_near(index, "ivf", questions_QD, 10)
     assert chosen == 1 or (less_QK >= best_QK[:, -1:] - 1e-4).mean() < 0.992
 
 
@@ -82,7 +85,7 @@ def test_a_questions_own_row_does_not_count() -> None:
     best_QK, id_QK = search_whole(index, "ivf", rows_ND[:60], 11)
     assert (id_QK[:, 0] == own).all()
     calibrate(index, "ivf", rows_ND[:60], own)
-    near_QK, _ = index.search(rows_ND[:60], 11)
+    near_QK, _ = search_near(index, "ivf", rows_ND[:60], 11)
     assert (near_QK[:, 1:] >= best_QK[:, -1:] - 1e-4).mean() >= 0.99
 
 
@@ -101,3 +104,24 @@ def test_without_faiss_the_message_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(UserError, match=r"pip install \"diagonal\[search\]\""):
         load_faiss()
+
+
+def test_the_graph_keeps_the_directions_that_matter_to_rows_and_questions() -> None:
+    rng = np.random.default_rng(0)
+    strength = np.where(np.arange(64) < 20, 1, 0.01)
+    rows_ND, questions_QD = (
+        (rng.standard_normal((500, 64)) * strength).astype(np.float32) for _ in range(2)
+    )
+    questions_QD[:, 63] = 3  # nothing of the rows, all of the questions
+    projection_ED = graph_projection(rows_ND, questions_QD)
+    assert projection_ED.shape == (32, 64)
+    np.testing.assert_allclose(projection_ED @ projection_ED.T, np.eye(32), atol=1e-5)
+    np.testing.assert_allclose(
+        (questions_QD @ projection_ED.T) @ (rows_ND @ projection_ED.T).T,
+        questions_QD @ rows_ND.T,
+        atol=0.2,
+    )
+    assert graph_projection(np.zeros((3, 8), np.float32), np.zeros((0, 8), np.float32)).shape == (
+        8,
+        8,
+    )
