@@ -4,14 +4,16 @@ Shape suffixes: N pictures, C classes, D embedding width.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diagonal_eval.calibration import calibration_record, measure_calibration
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.features import ImageFeatures
+from diagonal_eval.group_errors import compare_groups, gaps_record, groups_record
 from diagonal_eval.metrics import (
     NONE_PREDICTED,
     bootstrap_interval,
@@ -28,7 +30,6 @@ from diagonal_eval.suite.measured import (
     Measuring,
     Numbers,
     prediction_table,
-    rate_of,
     rate_record,
     softmax_of,
 )
@@ -97,10 +98,16 @@ def measure_classification(
         "ci95": numbers.ci95,
         "chance": 1 / len(evalset.class_names),
         "classes": len(evalset.class_names),
-        "groups": _groups(evalset, answers.rank_N == 0),
+        **_groups(evalset, answers.rank_N == 0, how),
         "per_class": _per_class(evalset, predicted_N),
         "confusions": _confusions(evalset, predicted_N),
     }
+    # A picture that cannot be read has no confidence that could be believed or not.
+    seen = features.readable_N
+    calibration = measure_calibration(
+        logits_NC[seen], truth_N[seen], seed=how.seed, resamples=how.resamples
+    )
+    record["calibration"] = calibration_record(calibration)
     if how.per_template:
         record |= _each_template(evalset, features, embed)
     return Measured(record=record, predictions=_table(evalset, answers, predicted_N, logits_NC))
@@ -171,18 +178,10 @@ def _each_template(evalset: EvalSet, features: ImageFeatures, embed: EmbedTexts)
     }
 
 
-def _groups(
-    evalset: EvalSet, correct_N: NDArray[np.bool_]
-) -> Mapping[str, Mapping[str, dict[str, Any]]]:
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for attribute, values in evalset.groups.items():
-        names, group_N = group_indexes(values)
-        found[attribute] = {
-            name: rate_record(rate_of(correct_N[group_N == g]))
-            for g, name in enumerate(names)
-            if name
-        }
-    return found
+def _groups(evalset: EvalSet, correct_N: NDArray[np.bool_], how: Measuring) -> dict[str, Any]:
+    """Right answers of every group, and the gap between the best and the worst."""
+    found = compare_groups(correct_N, evalset.groups, seed=how.seed)
+    return {"groups": groups_record(found), "group_gaps": gaps_record(found)}
 
 
 def _per_class(evalset: EvalSet, predicted_N: NDArray[np.int64]) -> dict[str, Any]:

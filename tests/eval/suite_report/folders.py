@@ -190,15 +190,18 @@ def full_folder(folder: Path) -> tuple[Path, dict[str, Any]]:
     shift = {
         "reference_acc1": 0.6,
         "acc1": 0.4,
-        "expected": 0.35,
-        "fit": [[0.2, 0.1], [0.9, 0.7]],
-        "models": {"ViT-B-32": [0.63, 0.4], HOSTILE: [0.76, 0.6]},
+        "effective": {"value": 0.05, "predicted": 0.35},
+        "line": {"link": "logit", "slope": 1.1, "intercept": -0.9},
+        "baselines": [
+            {"name": "ViT-B-32", "reference": 0.63, "shifted": 0.4},
+            {"name": HOSTILE, "reference": 0.76, "shifted": 0.6},
+        ],
     }
     write_folder(
         folder,
         tasks,
         absent={"fmow": f"download it: {HOSTILE}"},
-        robustness={"reference": "imagenet1k", "shifts": {"imagenet-a": shift}},
+        robustness={"reference": {"task": "imagenet1k"}, "shifts": {"imagenet-a": shift}},
         versions={"torch": "2.13.0"},
         checkpoint="s3://user:secret@bucket/runs/a/checkpoints/step-1",
     )
