@@ -48,7 +48,7 @@ class EvalSet:
     multilabels_NC: NDArray[np.bool_] | None = None
     captions: tuple[tuple[str, ...], ...] | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Attribute to its value for each picture: region, skin tone."""
+    """Attribute to its value for each picture: region, skin tone; empty where it is of no group."""
     metric: str = "acc1"
     """The headline."""
 

@@ -24,9 +24,12 @@ from diagonal_infra.errors import UserError
 
 PATHS = ("_image_files", "_images")
 """Where torchvision's sets keep their files, labels in `_labels` beside them."""
+CAPTIONED = ("retrieval", "selection")
 PAIRS = ("samples", "_samples")
 """Or (file, label) together."""
-TRAIN_SPLITS = {"pets": "trainval"}
+WITHOUT_SPLITS = ("sun397", "caltech101", "eurosat")
+"""Sets of which the builder gives all pictures whatever the split."""
+TRAIN_SPLITS = {"pets": "trainval", "fgvc_aircraft": "trainval"}
 """Splits that the builder calls otherwise."""
 
 
@@ -38,11 +41,15 @@ def find_built(folder: str, split: str, info: TaskInfo, config: SetsConfig) -> F
     """
     assert info.built_by is not None, info.name
     root = Path(folder)
+    if split != "test" and (info.kind in CAPTIONED or info.name in WITHOUT_SPLITS):
+        raise AbsentSetError(f"clip_benchmark's builder has no split {split!r} of {info.name}")
     missing = [name for name in info.built_from if not (root / name).exists()]
     if not root.is_dir() or not any(root.iterdir()) or missing:
         lacks = f" without {missing[0]}" if missing and root.is_dir() else ""
         raise AbsentSetError(f"no files for clip_benchmark's builder in {folder!r}{lacks}")
     dataset = _build(folder, split, info)
+    if hasattr(dataset, "_image_files"):
+        _sort_files(dataset)
     bare = FoundSet(
         place=folder,
         kind=info.kind,
@@ -80,6 +87,13 @@ def _build(folder: str, split: str, info: TaskInfo) -> Any:
         ) from error
 
 
+def _sort_files(dataset: Any) -> None:
+    """Put files and labels in order: SUN397's are in that of the file system."""
+    order = sorted(range(len(dataset)), key=lambda row: str(dataset._image_files[row]))
+    dataset._image_files = [dataset._image_files[row] for row in order]
+    dataset._labels = [dataset._labels[row] for row in order]
+
+
 def _files(dataset: Any, root: Path) -> list[Path]:
     """The files of the pictures in order; empty if the set does not keep them as files."""
     for name in PAIRS:
@@ -93,6 +107,14 @@ def _files(dataset: Any, root: Path) -> list[Path]:
         return [root / name for name, _ in dataset.data]
     if kind == "SugarCrepe":
         return [Path(dataset.root) / row["filename"] for row in _sugar_crepe_rows(dataset)]
+    if kind == "PASCALVoc2007":
+        return [Path(dataset.path_images) / f"{name}.jpg" for name in dataset.paths]
+    if kind == "Caltech101":
+        folder = Path(dataset.root) / "101_ObjectCategories"
+        return [
+            folder / dataset.categories[label] / f"image_{number:04d}.jpg"
+            for label, number in zip(dataset.y, dataset.index, strict=True)
+        ]
     return []
 
 
@@ -144,7 +166,7 @@ def _truths(dataset: Any, n: int) -> list[Any]:
     for name in PAIRS:
         if hasattr(dataset, name):
             return _targets(dataset, [label for _, label in getattr(dataset, name)])
-    for name in ("_labels", "targets", "labels"):
+    for name in ("_labels", "targets", "labels", "y"):
         values = getattr(dataset, name, None)
         if values is not None and len(values) == n:
             return _targets(dataset, list(values))

@@ -12,7 +12,8 @@ from diagonal_infra.errors import UserError
 
 MAX_VALUES = 64
 """An attribute with more is a name of the picture rather than of a group."""
-UNKNOWN = "unknown"
+NO_GROUP = ""
+"""Of a picture that belongs to none, as far as is known."""
 
 
 def groups_of(
@@ -74,4 +75,4 @@ def _from_any_json(samples: Sequence[TarSample]) -> dict[str, tuple[str, ...]]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else UNKNOWN if value is None else str(value)
+    return value if isinstance(value, str) else NO_GROUP if value is None else str(value)

@@ -23,6 +23,7 @@ class Attribute:
 
     name: str
     values: tuple[str, ...] = ()
+    """An empty one makes no group of its pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)

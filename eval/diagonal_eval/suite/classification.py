@@ -125,17 +125,33 @@ def _numbers(
     if len(evalset.class_names) == 2:
         margin_N = logits_NC[:, 1] - logits_NC[:, 0]
         statistics["roc_auc"] = lambda w: roc_auc(margin_N, truth_N == 1, w)
-    if evalset.metric == "worst_group_acc1" and evalset.groups:
-        _, group_N = group_indexes(next(iter(evalset.groups.values())))
-        correct_N = answers.rank_N == 0
-        statistics["worst_group_acc1"] = lambda w: worst_group_accuracy(group_N, correct_N, w)
     for name, statistic in statistics.items():
         value = statistic(np.ones(n))
         # Not a number: a single class has no area under the curve.
         if not np.isnan(value):
             interval = bootstrap_interval(statistic, n, seed=how.seed, resamples=how.resamples)
             numbers.add(name, value, interval)
+    if evalset.metric == "worst_group_acc1" and evalset.groups:
+        _add_worst_group(numbers, evalset, answers.rank_N == 0, how)
     return numbers
+
+
+def _add_worst_group(
+    numbers: Numbers, evalset: EvalSet, correct_N: NDArray[np.bool_], how: Measuring
+) -> None:
+    """Of the first attribute; over the pictures that belong to a group of it."""
+    values = next(iter(evalset.groups.values()))
+    rows = [row for row, value in enumerate(values) if value]
+    if not rows:
+        return
+    _, group_M = group_indexes([values[row] for row in rows])
+    correct_M = correct_N[rows]
+
+    def statistic(weight_M: NDArray[np.floating]) -> float:
+        return worst_group_accuracy(group_M, correct_M, weight_M)
+
+    interval = bootstrap_interval(statistic, len(rows), seed=how.seed, resamples=how.resamples)
+    numbers.add("worst_group_acc1", statistic(np.ones(len(rows))), interval)
 
 
 def _each_template(evalset: EvalSet, features: ImageFeatures, embed: EmbedTexts) -> dict[str, Any]:
@@ -162,7 +178,9 @@ def _groups(
     for attribute, values in evalset.groups.items():
         names, group_N = group_indexes(values)
         found[attribute] = {
-            name: rate_record(rate_of(correct_N[group_N == g])) for g, name in enumerate(names)
+            name: rate_record(rate_of(correct_N[group_N == g]))
+            for g, name in enumerate(names)
+            if name
         }
     return found
 

@@ -92,6 +92,12 @@ def test_sugar_crepe_asks_of_one_picture_more_than_once(tmp_path: Path) -> None:
     assert len(set(evalset.keys)) == 2
 
 
+def test_captions_of_another_split_are_not_fetched(tmp_path: Path) -> None:
+    write_flickr(tmp_path / "sets" / "flickr8k")
+    with pytest.raises(AbsentSetError, match="no split 'train' of flickr8k"):
+        open_set("flickr8k", config_for(tmp_path), "train")
+
+
 def test_a_picture_of_a_list_that_is_missing_is_named(tmp_path: Path) -> None:
     write_flickr(tmp_path / "sets" / "flickr8k")
     (tmp_path / "sets" / "flickr8k" / "3.jpg").unlink()

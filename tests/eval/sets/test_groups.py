@@ -11,7 +11,7 @@ FMOW = TASKS["fmow"]
 def test_columns_of_a_known_set_are_named() -> None:
     samples = [TarSample(key=str(i), npy=(float(i), 14.0 + i % 2, 3.0)) for i in (0, 3, 5)]
     groups = groups_of("here", samples, FMOW, "classification", {})
-    assert groups == {"region": ("Asia", "Americas", "Other"), "year": ("14", "15", "15")}
+    assert groups == {"region": ("Asia", "Americas", ""), "year": ("14", "15", "15")}
     assert next(iter(groups)) == "region"
 
 
@@ -42,7 +42,7 @@ def test_of_an_unknown_set_attributes_that_make_groups_are_taken() -> None:
     ]
     groups = groups_of("here", samples, None, "classification", {})
     assert set(groups) == {"region", "half"}
-    assert groups["region"] == ("unknown", "a") * 3
+    assert groups["region"] == ("", "a") * 3
     assert groups["half"] == ("False", "False", "True", "True", "True", "True")
 
 

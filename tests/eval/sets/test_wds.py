@@ -3,7 +3,9 @@ import tarfile
 from pathlib import Path
 from typing import IO, Any, cast
 
+import fsspec.config
 import pytest
+from moto.server import ThreadedMotoServer
 from tests.conftest import SmallWeb
 from tests.eval.sets.tiny_sets import (
     COLOURS,
@@ -66,6 +68,22 @@ def test_a_set_over_http_is_the_set_that_lies_there(tmp_path: Path, small_web: S
     near, far = opened(folder, tmp_path), opened(small_web.url("/d"), tmp_path)
     assert far.digest == near.digest
     assert far.class_names == near.class_names
+    assert list(far.read([3, 1])) == list(near.read([3, 1]))
+
+
+def test_a_set_on_s3_is_the_set_that_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_wds(tmp_path / "d", [labelled(2), labelled(4)[2:]])
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    store = {"endpoint_url": f"http://{host}:{port}", "key": "key", "secret": "secret"}
+    monkeypatch.setitem(fsspec.config.conf, "s3", fsspec.config.conf["s3"] | store)
+    fsspec.filesystem("s3").put(str(folder), "s3://sets/d", recursive=True)
+    near, far = opened(folder, tmp_path), opened("s3://sets/d", tmp_path)
+    moto.stop()
+    assert far.digest == near.digest
     assert list(far.read([3, 1])) == list(near.read([3, 1]))
 
 

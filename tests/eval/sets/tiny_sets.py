@@ -88,5 +88,8 @@ def with_json(sample: Sample, attributes: Mapping[str, Any]) -> Sample:
 
 
 def config_for(folder: Path, **settings: Any) -> SetsConfig:
-    given = {"root": str(folder / "sets"), "cache": str(folder / "cache")} | settings
+    given: dict[str, Any] = {
+        "root": str(folder / "sets"),
+        "cache": str(folder / "cache"),
+    } | settings
     return SetsConfig(**given)

@@ -87,6 +87,19 @@ def test_groups_have_their_own_shares_and_the_worst_counts(
     assert found.record["metrics"]["worst_group_acc1"] == 0.5
 
 
+def test_pictures_of_no_group_make_no_group(tmp_path: Path, colour_encoder: Encoder) -> None:
+    evalset = squares(
+        [0, 1, 1, 2],
+        [0, 1, 0, 2],
+        groups={"region": ("north", "south", "", "north")},
+        metric="worst_group_acc1",
+    )
+    found = measured(evalset, colour_encoder, tmp_path)
+    assert set(found.record["groups"]["region"]) == {"north", "south"}
+    assert found.record["metrics"]["worst_group_acc1"] == 1.0
+    assert found.record["metrics"]["acc1"] == 0.75
+
+
 def test_two_classes_have_an_area_under_the_curve(tmp_path: Path, colour_encoder: Encoder) -> None:
     pictures = [jpeg(COLOURS[NAMES[i]]) for i in (0, 1, 0, 1)]
     evalset = set_of(pictures, class_names=NAMES[:2], labels_N=[0, 1, 0, 1], metric="roc_auc")

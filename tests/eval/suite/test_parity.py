@@ -13,9 +13,9 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from diagonal_eval.sets.config import SetsConfig
 from PIL import Image
 
+from diagonal_eval.sets.config import SetsConfig
 from diagonal_eval.suite.config import SuiteConfig
 from diagonal_eval.suite.run import evaluate
 from diagonal_train.distributed import World
