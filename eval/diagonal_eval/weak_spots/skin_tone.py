@@ -21,6 +21,7 @@ from PIL import Image
 from diagonal_data.demo.emoji import HELD_OUT_STYLES, LABELS, package_dir
 from diagonal_data.demo.render import WHITE, Look, render
 from diagonal_eval.evalset import EvalSet
+from diagonal_eval.sets.config import AbsentSetError
 from diagonal_eval.weak_spots.config import WeakSpotConfig
 from diagonal_eval.weak_spots.page import classification_set
 from diagonal_infra.errors import UserError
@@ -42,7 +43,8 @@ def skin_tone(config: WeakSpotConfig, name: str) -> EvalSet:
     """As many concepts, drawn by dice, as the wanted number of pictures holds.
 
     Raises:
-        UserError: the packages are not there, or too few pictures are wanted.
+        AbsentSetError: the packages are not there.
+        UserError: too few pictures are wanted, or too few drawings are there.
     """
     families = {family: _read_icons(config.packages, family) for family in sorted(HELD_OUT_STYLES)}
     complete = [
@@ -82,7 +84,7 @@ def read_concepts(packages: str) -> list[Concept]:
     """Emoji with exactly one tone for the whole of it: couples can have two.
 
     Raises:
-        UserError: the package with the labels is not there.
+        AbsentSetError: the package with the labels is not there.
     """
     path = package_dir(Path(packages), *LABELS) / "en/data.json"
     return list(_concepts_in(_read_json(path)))
@@ -117,7 +119,7 @@ def _read_icons(packages: str, family: str) -> dict[str, str]:
 
 def _read_json(path: Path) -> Any:
     if not path.is_file():
-        raise UserError(f"no emoji packages at {str(path)!r}; 'make demo' fetches them")
+        raise AbsentSetError(f"no emoji packages at {str(path)!r}; 'make demo' fetches them")
     return json.loads(path.read_bytes())
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.eval.weak_spots.oracle import blind_accuracy, pixels, right_answers_by_choice
 
 from diagonal_eval.evalset import EvalSet
+from diagonal_eval.sets.config import AbsentSetError
 from diagonal_eval.weak_spots.config import WeakSpotConfig
 from diagonal_eval.weak_spots.sets import WEAK_SPOTS
 from diagonal_infra.errors import UserError
@@ -53,6 +54,19 @@ def test_captions_of_a_choice_differ_and_equals_do_not_win(name: str) -> None:
     assert blind_accuracy(evalset, lambda _: 1.0) == 0.0
 
 
+@pytest.mark.parametrize(
+    "name", ["weak/order", "weak/binding", "weak/typographic", "weak/typographic-clean"]
+)
+def test_pictures_of_a_pair_have_each_others_captions(name: str) -> None:
+    evalset = built(name)
+    assert evalset.captions is not None
+    pairs = evalset.groups["pair"]
+    assert pairs[::2] == pairs[1::2]
+    assert len(set(pairs)) == len(pairs) // 2
+    for one, other in zip(evalset.captions[::2], evalset.captions[1::2], strict=True):
+        assert one == other[::-1]
+
+
 @pytest.mark.parametrize("name", [*OFFLINE, "weak/wording"])
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(name: str) -> None:
     one, again = built(name), WEAK_SPOTS[name](CONFIG)
@@ -92,7 +106,7 @@ def test_bad_settings_name_their_flag() -> None:
 @pytest.mark.parametrize("name", [n for n in WEAK_SPOTS if "-drawings" in n or "skin" in n])
 def test_without_the_demo_it_is_said_how_to_get_it(name: str) -> None:
     config = WeakSpotConfig(data="nowhere", labels="nowhere", packages="nowhere")
-    with pytest.raises(UserError, match="make demo"):
+    with pytest.raises(AbsentSetError, match="make demo"):
         WEAK_SPOTS[name](config)
 
 

@@ -36,6 +36,20 @@ def test_wordings_that_differ_by_chance_are_called_so() -> None:
     assert small <= 8
 
 
+def test_many_pictures_give_what_shuffling_their_answers_gives() -> None:
+    rng = np.random.default_rng(4)
+    correct_TN = rng.random((5, 600)) < rng.random(600)
+    correct_TN[:, :550] = rng.permuted(correct_TN[:, :550], axis=0)
+    exact = [np.ptp(rng.permuted(correct_TN, axis=0).mean(axis=1)) for _ in range(1000)]
+    several = np.concatenate([correct_TN] * 2, axis=1)
+    few = prompt_spread(correct_TN, list("abcde"), seed=0)
+    many = prompt_spread(several, list("abcde"), seed=0)
+    assert few.spread_by_chance == pytest.approx(np.mean(exact), rel=0.06)
+    # Twice the pictures have the same spread, and by chance one that is smaller by the root of 2.
+    assert many.spread == few.spread
+    assert many.spread_by_chance == pytest.approx(np.mean(exact) / np.sqrt(2), rel=0.06)
+
+
 def test_one_template_has_no_spread() -> None:
     for shape, templates in (((1, 5), ["a"]), ((2, 0), ["a", "b"]), ((2, 5), ["a"])):
         with pytest.raises(ValueError, match="no spread"):
