@@ -1,8 +1,8 @@
 """The choice of C as in the CLIP paper (Radford et al., 2021, appendix A.3).
 
 96 steps from 1e-6 to 1e6, 8 in each decade. Every second decade is tried first, then the middles
-beside the best one, until the neighbours of the best are known: at most 15 fits in place of 97. Each
-starts from the fit of the nearest C. Of equal accuracies the smallest C counts, the most regular.
+beside the best one, until the neighbours of the best are known: at most 15 fits in place of 97.
+Each starts from the fit of the nearest C. Of equal accuracies the smallest C counts, the most regular.
 
 Shape suffixes: N samples.
 """

@@ -9,7 +9,7 @@ LABELS = np.repeat([0, 1, 2], [40, 30, 3])
 
 def features(seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return np.float32(np.eye(3, 12)[LABELS] * 3 + rng.normal(size=(len(LABELS), 12)))
+    return np.eye(3, 12)[LABELS] * 3 + rng.normal(size=(len(LABELS), 12))
 
 
 def accuracy(classifier: LinearClassifier) -> float:

@@ -45,10 +45,13 @@ def pair(model: logistic.LinearClassifier | LogisticRegression) -> tuple[Floats,
 
 
 @pytest.mark.parametrize("num_classes", [2, 5])
-@pytest.mark.parametrize("c", [1e-4, 1e-2, 1.0, 10.0])
-def test_the_minimum_is_scikit_learns(num_classes: int, c: float) -> None:
+@pytest.mark.parametrize(
+    ("c", "dtype"),
+    [(c, torch.float32) for c in (1e-4, 1e-2, 1.0)] + [(c, torch.float64) for c in (10.0, 1e3)],
+)
+def test_the_minimum_is_scikit_learns(num_classes: int, c: float, dtype: torch.dtype) -> None:
     train, labels_N, test, test_labels_N = blobs(num_classes)
-    ours = logistic.fit(logistic.prepare_labels(train, labels_N), c)
+    ours = logistic.fit(logistic.prepare_labels(train, labels_N, dtype=dtype), c)
     theirs = sklearn_fit(train, labels_N, c)
     reached = objective(pair(ours.classifier), train, labels_N, c)
     assert reached <= objective(pair(theirs), train, labels_N, c) * (1 + 1e-6)

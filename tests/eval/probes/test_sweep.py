@@ -13,7 +13,7 @@ def problem() -> Problem:
     return prepare_labels(features.astype(np.float32), labels_N)
 
 
-@pytest.mark.parametrize("best", [0, 3, 41, 64, 96])
+@pytest.mark.parametrize("best", [0, 3, 41, 56])
 def test_the_search_finds_the_top_of_a_hill(problem: Problem, best: int) -> None:
     """The norm of the weights rises with C, so it tells which C a fit had."""
     norm = np.linalg.norm(fit(problem, sweep.c_at(best)).classifier.weight_DC)
