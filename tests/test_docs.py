@@ -57,7 +57,8 @@ def test_every_documented_module_call_parses(line: str) -> None:
         parse_recipe(recipes, description="", args=args, default=DEFAULTS.get(name))
     else:
         path = module.replace(".", "/")
-        assert list(ROOT.glob(f"*/{path}.py")), f"no module {module}"
+        files = [*ROOT.glob(f"*/{path}.py"), *ROOT.glob(f"*/{path}/__main__.py")]
+        assert files, f"no module {module}"
 
 
 @pytest.mark.parametrize("line", MAKE_CALLS)

@@ -1,209 +1,45 @@
-"""Evaluate a checkpoint on the demo: zero-shot classification and retrieval on held-out drawings.
+"""Evaluate a checkpoint.
 
     python -m diagonal_eval demo --checkpoint out/demo/run --output out/demo/eval
+    python -m diagonal_eval zeroshot --checkpoint runs/a --tasks imagenet1k wds:DIR --output out/ev
+    python -m diagonal_eval zeroshot --follow runs/a --tasks vtab+ --output out/curve
+    torchrun --nproc-per-node 8 -m diagonal_eval zeroshot …
 
-Writes OUTPUT/results.json, predictions.parquet, report.html and config.json; embeddings are cached
-in OUTPUT/cache by content, so the same checkpoint on the same data is not embedded twice. What the
-model was trained on stands in the run's own config.json; funnel and leak check follow it.
+    OUTPUT/results.json    {"tasks": {NAME: {"metrics": {"acc1": …}, "n": …, "ci95": {…}}}, …}
+    OUTPUT/predictions/    a Parquet file per task, a row per sample
+    OUTPUT/report.html     all of it to look at; results.md, .csv, .tex and README.md beside it
 
-Shape suffixes: N drawings or texts, D embedding width.
+Run again, it computes only what is missing: features are kept by content. `python -m
+diagonal_eval.sets list` shows the tasks there are. Besides: `diagonal_eval.zeroshot classify`,
+`diagonal_eval.retrieval search`, `diagonal_eval.compare`.
 """
 
-import io
-import json
-import logging
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-
+from diagonal_eval import demo_eval
 from diagonal_eval.config import EvalConfig
-from diagonal_eval.dataset import (
-    Dataset,
-    content_digest,
-    iterate_images,
-    open_dataset,
-    read_all_samples,
-)
-from diagonal_eval.demo_tasks import (
-    Drawing,
-    Label,
-    class_names_for,
-    match_drawings,
-    plan_tasks,
-    read_labels,
-)
-from diagonal_eval.embed import (
-    Encoder,
-    cached,
-    embed_images,
-    embed_texts,
-    load_encoder,
-    split_checkpoint,
-)
-from diagonal_eval.pictures import (
-    held_out_sheet,
-    kept_sheet,
-    read_loss_curve,
-    similarity_matrices,
-)
 from diagonal_eval.recipes import EVAL
-from diagonal_eval.report import ReportParts, write_report
-from diagonal_eval.report_tables import results_table
-from diagonal_eval.results import (
-    Results,
-    answer_tasks,
-    held_out_means,
-    held_out_retrieval,
-    predictions_table,
-    results_json,
-)
-from diagonal_eval.training_data import TrainingData, read_training_data
-from diagonal_eval.zeroshot import BARE_LABEL, EmbedTexts, prompts_for
-from diagonal_infra import log, run_dir, storage
+from diagonal_eval.suite.config import SuiteConfig
+from diagonal_eval.suite.follow import follow
+from diagonal_eval.suite.run import evaluate
 from diagonal_infra.cli import run_command
+from diagonal_train.distributed import from_environment, in_process_group
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """What is read before the model is loaded."""
-
-    dataset: Dataset
-    labels: list[Label]
-    drawings: list[Drawing]
-    training: TrainingData | None
-    """What the run was trained on; None if it cannot be read."""
+AnyConfig = EvalConfig | SuiteConfig
 
 
-def main(config: EvalConfig) -> None:
-    """Measure, write, and print the headline numbers and the path of the report."""
-    started = time.perf_counter()
-    inputs = read_inputs(config)
-    storage.check_writable(config.output)
-    run_dir.write_config(config.output, config)
-    encoder = load_encoder(config.checkpoint)
-    results = measure(config, inputs, encoder, started)
-    write_results(config, inputs, results)
-    initial = load_encoder(config.checkpoint, step=0)
-    report = storage.join(config.output, "report.html")
-    write_report(report, gather_report(config, inputs, results, before=initial, after=encoder))
-    log.STDOUT.print(results_table(results))
-    log.STDOUT.print(f"report: {report}", soft_wrap=True)
+def main(config: AnyConfig) -> None:
+    """Measure and write.
 
-
-def read_inputs(config: EvalConfig) -> Inputs:
-    """Dataset and ground truth; wrong paths are found here, before the model is loaded."""
-    dataset = open_dataset(config.data)
-    labels = read_labels(config.labels)
-    return Inputs(
-        dataset=dataset,
-        labels=labels,
-        drawings=match_drawings(labels, read_all_samples(dataset)),
-        training=read_training_data(split_checkpoint(config.checkpoint)[0]),
-    )
-
-
-def measure(config: EvalConfig, inputs: Inputs, encoder: Encoder, started: float) -> Results:
-    """Embed everything, answer all tasks, rank all captions."""
-    images_ND = embed_drawings(config, inputs, encoder)
-    embed = text_lookup(config, inputs.labels, encoder)
-    embedded = time.perf_counter()
-    drawings = inputs.drawings
-    tasks = answer_tasks(plan_tasks(inputs.labels, drawings), images_ND, embed, config.templates)
-    means = held_out_means(tasks, drawings, seed=config.seed, resamples=config.bootstrap_resamples)
-    retrieval = held_out_retrieval(drawings, images_ND, embed)
-    return Results(
-        tasks=tasks,
-        means=means,
-        retrieval=retrieval,
-        funnel=inputs.training.funnel if inputs.training else None,
-        leaked=count_leaked(inputs),
-        seed=config.seed,
-        dataset_digest=inputs.dataset.digest,
-        encoder_digest=encoder.digest,
-        checkpoint_step=encoder.step,
-        templates=config.templates,
-        wall_seconds={
-            "embed": round(embedded - started, 2),
-            "measure": round(time.perf_counter() - embedded, 2),
-        },
-    )
-
-
-def embed_drawings(config: EvalConfig, inputs: Inputs, encoder: Encoder) -> NDArray[np.float16]:
-    """One row per drawing."""
-    samples = [drawing.sample for drawing in inputs.drawings]
-    digest = content_digest(encoder.digest, inputs.dataset.digest, *(s.uid for s in samples))
-    return cached(
-        storage.join(config.output, "cache", f"images-{digest}.npz"),
-        len(samples),
-        "pictures",
-        lambda on_batch: embed_images(
-            encoder, iterate_images(inputs.dataset, samples), config.batch_size, on_batch
-        ),
-    )
-
-
-def text_lookup(config: EvalConfig, labels: Sequence[Label], encoder: Encoder) -> EmbedTexts:
-    """Every prompt embedded once; the answer looks them up."""
-    names = sorted({*class_names_for(labels, "seen"), *class_names_for(labels, "unseen")})
-    texts = list(dict.fromkeys(prompts_for(names, (*BARE_LABEL, *config.templates))))
-    rows_ND = cached(
-        storage.join(config.output, "cache", f"texts-{content_digest(encoder.digest, *texts)}.npz"),
-        len(texts),
-        "texts",
-        lambda on_batch: embed_texts(encoder, texts, config.batch_size, on_batch),
-    )
-    row_of = {text: row for row, text in enumerate(texts)}
-    return lambda wanted: rows_ND[[row_of[text] for text in wanted]]
-
-
-def count_leaked(inputs: Inputs) -> int | None:
-    """Training samples whose URL is labelled as a held-out style or concept; None if unknown."""
-    if inputs.training is None:
-        return None
-    held_out = {
-        label.url for label in inputs.labels if label.held_out_style or label.held_out_concept
-    }
-    leaked = inputs.training.count_at(held_out)
-    if leaked:
-        logger.warning("trained on held-out drawings: accuracy is too high leaked=%d", leaked)
-    return leaked
-
-
-def write_results(config: EvalConfig, inputs: Inputs, results: Results) -> None:
-    """predictions.parquet, then results.json."""
-    buffer = io.BytesIO()
-    pq.write_table(predictions_table(results.tasks, inputs.drawings), buffer)
-    storage.write_bytes(storage.join(config.output, "predictions.parquet"), buffer.getvalue())
-    record = run_dir.to_json(results_json(results))
-    storage.write_bytes(storage.join(config.output, "results.json"), record)
-
-
-def gather_report(
-    config: EvalConfig, inputs: Inputs, results: Results, *, before: Encoder, after: Encoder
-) -> ReportParts:
-    """Everything the report shows; reads pictures again and the run's own records."""
-    dataset, drawings, run = inputs.dataset, inputs.drawings, split_checkpoint(config.checkpoint)[0]
-    count, seed = config.sheet_samples, config.seed
-    trained_with = json.loads(storage.read_bytes(storage.join(run, "config.json")))
-    return ReportParts(
-        title="Diagonal: evaluation report",
-        results=results,
-        kept=kept_sheet(inputs.training, count=count, seed=seed) if inputs.training else [],
-        held_out=held_out_sheet(dataset, drawings, results.tasks, count=count, seed=seed),
-        matrices=similarity_matrices(
-            dataset, drawings, before=before, after=after, count=config.matrix_pairs, seed=seed
-        ),
-        loss_curve=read_loss_curve(run),
-        config={"evaluation": run_dir.resolved(config), "training": trained_with},
-        code_revision=run_dir.code_revision(),
-    )
+    Raises:
+        UserError: no checkpoint, or no set at all.
+        UnitError: some sets were refused; the others are done.
+        CheckpointError: the model is broken.
+    """
+    if isinstance(config, EvalConfig):
+        demo_eval.main(config)
+        return
+    world = from_environment()
+    run = evaluate if config.follow is None else follow
+    in_process_group(world, lambda: run(config, world))
 
 
 if __name__ == "__main__":

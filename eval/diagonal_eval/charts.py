@@ -72,14 +72,19 @@ def _bar_row(bar: Bar, top: int, scale: float) -> str:
     return "".join(parts)
 
 
-def heat_map_png(matrix_NN: NDArray[np.floating], *, low: float, high: float, cell: int) -> bytes:
-    """Each entry a square of `cell` pixels, coloured from `low` (dark) to `high` (light)."""
+def colours(matrix_NN: NDArray[np.floating], *, low: float, high: float) -> NDArray[np.uint8]:
+    """Each entry as red, green and blue, from `low` (dark) to `high` (light)."""
     share = (matrix_NN.astype(np.float64) - low) / max(high - low, 1e-12)
     position = np.clip(share, 0, 1) * (len(COLOUR_ANCHORS) - 1)
     below = np.minimum(position.astype(int), len(COLOUR_ANCHORS) - 2)
     part = (position - below)[..., None]
-    colours = COLOUR_ANCHORS[below] * (1 - part) + COLOUR_ANCHORS[below + 1] * part
-    pixels = colours.round().astype(np.uint8).repeat(cell, axis=0).repeat(cell, axis=1)
+    mixed = COLOUR_ANCHORS[below] * (1 - part) + COLOUR_ANCHORS[below + 1] * part
+    return mixed.round().astype(np.uint8)
+
+
+def heat_map_png(matrix_NN: NDArray[np.floating], *, low: float, high: float, cell: int) -> bytes:
+    """Each entry a square of `cell` pixels, coloured from `low` (dark) to `high` (light)."""
+    pixels = colours(matrix_NN, low=low, high=high).repeat(cell, axis=0).repeat(cell, axis=1)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
@@ -90,7 +95,7 @@ def thumbnail(image: bytes, side: int) -> bytes | None:
     try:
         with Image.open(io.BytesIO(image)) as opened:
             small = opened.convert("RGB")
-    except (OSError, ValueError):
+    except (OSError, ValueError, Image.DecompressionBombError):
         return None
     small.thumbnail((side, side))
     buffer = io.BytesIO()

@@ -15,7 +15,7 @@ Shape suffixes: N drawings of a task.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from diagonal_eval.dataset import StoredSample
+from diagonal_eval.dataset import Dataset, StoredSample, content_digest, iterate_images
+from diagonal_eval.evalset import EvalSet
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
@@ -143,3 +144,27 @@ def plan_tasks(labels: Sequence[Label], drawings: Sequence[Drawing]) -> list[Tas
                     )
                 )
     return tasks
+
+
+def as_evalset(
+    task: Task, drawings: Sequence[Drawing], dataset: Dataset, templates: Sequence[str]
+) -> EvalSet:
+    """The task as one of any kind: `demo/openmoji unseen`."""
+    samples = [drawings[index].sample for index in task.drawings_N]
+
+    def read(rows: Sequence[int]) -> Iterator[bytes]:
+        return iterate_images(dataset, [samples[row] for row in rows])
+
+    uids = [sample.uid for sample in samples]
+    names = task.class_names
+    return EvalSet(
+        name=f"demo/{task.style} {task.concepts}",
+        split="test",
+        kind="classification",
+        keys=tuple(uids),
+        digest=content_digest(dataset.digest, *uids, *(names[label] for label in task.truth_N)),
+        read=read,
+        class_names=names,
+        templates=tuple(templates),
+        labels_N=task.truth_N,
+    )

@@ -48,7 +48,7 @@ class EvalSet:
     multilabels_NC: NDArray[np.bool_] | None = None
     captions: tuple[tuple[str, ...], ...] | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Attribute to its value for each picture: region, skin tone."""
+    """Attribute to its value for each picture: region, skin tone; empty where it is of no group."""
     metric: str = "acc1"
     """The headline."""
 
@@ -71,8 +71,6 @@ class EvalSet:
     def _check_classes(self, n: int) -> None:
         names = self.class_names
         self._require(len(names) > 0, "has no class names; give them with --sets.class-names")
-        repeated = len(names) - len(set(names))
-        self._require(repeated == 0, f"{repeated} class names stand twice, so they must tie")
         for template in self.templates:
             self._require("{}" in template, f"template {template!r} has no {{}} for the class name")
         if self.kind == "multilabel":

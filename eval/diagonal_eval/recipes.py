@@ -1,9 +1,12 @@
-"""Named configurations of the eval command; those of scores/ and explore/ are in their config.py.
+"""Named configurations of the eval command; those of its other commands are in their config.py.
 
 python -m diagonal_eval demo --checkpoint out/demo/run --output out/demo/eval
 """
 
+from collections.abc import Callable
+
 from diagonal_eval.config import EvalConfig
+from diagonal_eval.suite.config import SuiteConfig
 
 DEMO_DATASET = "out/demo/dataset"
 DEMO_RUN = "out/demo/run"
@@ -22,4 +25,9 @@ def demo() -> EvalConfig:
     )
 
 
-EVAL = {"demo": demo}
+def zeroshot() -> SuiteConfig:
+    """Zero-shot numbers on any sets; those that come with packages unless --tasks says which."""
+    return SuiteConfig(checkpoint=DEMO_RUN, tasks=("packaged",), output="out/eval/zeroshot")
+
+
+EVAL: dict[str, Callable[[], EvalConfig | SuiteConfig]] = {"demo": demo, "zeroshot": zeroshot}

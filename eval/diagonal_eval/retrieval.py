@@ -3,9 +3,12 @@
 A query is a hit at k if any right item is among the k best. Wrong items with an equal score or NaN
 count as better, so a model that gives all items one score, or none, has recall 0.
 
+As a command this module searches a dataset and exports its embeddings: see search/command.py.
+
 Shape suffixes: N pictures, M distinct captions, Q queries, G gallery items, D embedding width.
 """
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,3 +79,12 @@ def recall_at_k(
         best_right_Q1 = np.where(right_QG, scores_QG, -np.inf).max(axis=1, keepdims=True)
         wrong_above_Q[rows] = (~right_QG & ~(scores_QG < best_right_Q1)).sum(axis=1)
     return {k: Rate(successes=int((wrong_above_Q < k).sum()), n=len(queries_QD)) for k in ks}
+
+
+def main() -> None:
+    """`python -m diagonal_eval.retrieval search …` and `export …`; torch is loaded only here."""
+    importlib.import_module("diagonal_eval.search.command").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -5,9 +5,12 @@
 Logits are cosines in fp32: under bf16 autocast, as CLIP_benchmark has it, neighbouring classes tie.
 The temperature changes no ranking and is left out.
 
+As a command this module classifies pictures by labels that are typed: see classify/command.py.
+
 Shape suffixes: N pictures, C classes, T templates, P prompts (C×T), K best, D embedding width.
 """
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -84,3 +87,12 @@ def predict(
         rank_N[rows] = (~(logits_NC < own_N1)).sum(axis=1) - 1
         top_NK[rows] = np.argsort(-logits_NC, axis=1, kind="stable")[:, :num_best]
     return Predictions(top_NK=top_NK, rank_N=rank_N)
+
+
+def main() -> None:
+    """`python -m diagonal_eval.zeroshot classify …`; torch is loaded only here."""
+    importlib.import_module("diagonal_eval.classify.command").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -30,7 +30,7 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, smooth: 
     """Lines on common axes, thinned to what a screen can show, each with its moving median."""
     xs = [x for line in series for x in line.xs]
     ys = [y for line in series for y in line.ys]
-    axes = _Axes(xs, ys)
+    axes = Axes(xs, ys)
     parts = [axes.drawn(x_label, y_label)]
     for line in series:
         kind = f"c{line.colour % NUM_COLOURS}"
@@ -46,7 +46,7 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, smooth: 
     return svg(WIDTH, HEIGHT, "".join(parts))
 
 
-class _Axes:
+class Axes:
     """Where numbers lie on the picture."""
 
     def __init__(self, xs: Sequence[float], ys: Sequence[float]) -> None:

@@ -4,8 +4,9 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 from torch import Tensor, nn
 
 from diagonal_data.filters.keep_list import write_keep_list
@@ -43,6 +45,9 @@ HELD_OUT_STYLES = ("fluent-emoji-flat", "openmoji")
 SHADES = {"noto": 0, "twemoji": 4, "fluent-emoji-flat": -6, "openmoji": 8}
 HOSTILE_CAPTION = "<script>alert(1)</script> & \"quoted\" 'square'"
 IMAGE_SIZE = 16
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+REQUIRED = "DIAGONAL_NEEDS_CHROMIUM"
+"""Set where a missing browser is a failure, as .ci/run does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,3 +266,15 @@ def _write_shard(root: Path, name: str, rows: list[dict]) -> dict:
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        stop = pytest.fail if os.environ.get(REQUIRED) else pytest.skip
+        stop(f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -17,7 +17,7 @@ import subprocess
 import tarfile
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,20 +64,24 @@ class Drawing:
     licence: str
 
 
-def fetch_packages(cache: Path) -> None:
-    """Download and unpack every package into `cache/NAME-VERSION`; those there already are kept.
+def fetch_packages(cache: Path, packages: Sequence[tuple[str, str]] | None = None) -> None:
+    """Download and unpack packages into `cache/NAME-VERSION`; those there already are kept.
+
+    Args:
+        cache: made if missing.
+        packages: names and versions; those of the demo's drawings when None.
 
     Raises:
         FileNotFoundError: npm is not installed.
         RuntimeError: npm could not fetch a package; the message carries npm's own words.
     """
     wanted = [LABELS, *((f"@iconify-json/{s}", v) for s, v in styles().items())]
-    missing = [spec for spec in wanted if not package_dir(cache, *spec).is_dir()]
+    missing = [spec for spec in packages or wanted if not package_dir(cache, *spec).is_dir()]
     if not missing:
         return
     if shutil.which("npm") is None:
         raise FileNotFoundError(
-            "npm is not on the PATH and the demo's drawings come from npm packages; "
+            f"npm is not on the PATH, and {missing[0][0]} is an npm package; "
             "install Node.js with npm (Debian: apt-get install npm) and run again"
         )
     cache.mkdir(parents=True, exist_ok=True)

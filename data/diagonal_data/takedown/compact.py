@@ -49,6 +49,7 @@ def compact(config: CompactConfig) -> int:
         leftovers.blank_plans(dataset, read_tombstones(dataset))
         if shards:
             leftovers.delete_reports(dataset)
+            leftovers.delete_indexes(dataset)
         if shards or planned:
             samples = sum(_samples(rows[name]) for name in rows if name not in failed)
             entry = {"id": request, "action": "compact", "by": ledger.signer(config.by)}

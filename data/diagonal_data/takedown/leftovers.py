@@ -1,7 +1,8 @@
-"""What shows taken-down content beside the shards: plans, retry lists, pictures in reports.
+"""What shows taken-down content beside the shards: plans, retry lists, reports, search indexes.
 
     DATASET/units/*.parquet, retries/*.parquet   rows keep their uid, by which a build passes them
     DATASET/filters/NAME/report.html             has pictures: removed; make the filter again
+    DATASET/embeddings/NAME/index-*.faiss        has their vectors: removed; a search builds it anew
 
 Candidate files lie elsewhere and may feed other datasets: they are not touched. A build passes over
 what a tombstone names.
@@ -39,6 +40,15 @@ def delete_reports(dataset: str) -> None:
     filters = storage.join(dataset, "filters")
     for name in storage.list_folders(filters):
         storage.delete(storage.join(filters, name, "report.html"))
+
+
+def delete_indexes(dataset: str) -> None:
+    """Remove the indexes of `diagonal_eval.retrieval search`."""
+    embeddings = storage.join(dataset, "embeddings")
+    for name in storage.list_folders(embeddings):
+        folder = storage.join(embeddings, name)
+        for index in storage.list_files(folder, ".faiss"):
+            storage.delete(storage.join(folder, index))
 
 
 def _plans(dataset: str, tombstones: pa.Table) -> Iterator[tuple[str, pa.Table, np.ndarray]]:

@@ -2,18 +2,15 @@
 
     DATASET/embeddings/NAME/SHARD.npz   image (N×D fp16, stored without compression), source; model
 
-A local file is mapped, not read: numpy's .npz is a zip whose arrays lie in it as they are. So the
-set may be larger than memory, and one block of it at a time is turned into fp32.
+A local file is mapped, not read, so the set may be larger than memory; one block of it at a time is
+turned into fp32.
 
 Shape suffixes: N samples of a shard, D embedding width, K best.
 """
 
-import io
-import struct
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +18,11 @@ from numpy.typing import NDArray
 from diagonal_data.filters.match import Deadline
 from diagonal_data.filters.scan import ahead
 from diagonal_eval.explore.row_index import ABSENT, RowIndex
+from diagonal_eval.npz import BROKEN, map_array, read_text
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
 BLOCK_ROWS = 8192
-LOCAL_HEADER_BYTES = 30
-BROKEN = (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError, struct.error)
 Floats = NDArray[np.float32]
 
 
@@ -74,9 +70,8 @@ def open_sidecar(dataset: str, name: str, shard: str) -> Sidecar:
         raise UserError(f"shard {shard} has no embeddings {name}; run 'make scores' again")
     try:
         with storage.open_read(path) as file, zipfile.ZipFile(file) as archive:
-            members = set(archive.namelist())
-            said = {key: _text(archive, key, members) for key in ("source", "model")}
-            image_ND = _image(path, archive)
+            said = {key: read_text(archive, key) for key in ("source", "model")}
+            image_ND = map_array(path, archive, "image")
     except BROKEN as error:
         raise UserError(
             f"{path!r} holds no embeddings ({error}); delete it and run 'make scores' again"
@@ -84,40 +79,6 @@ def open_sidecar(dataset: str, name: str, shard: str) -> Sidecar:
     if image_ND.ndim != 2 or not np.issubdtype(image_ND.dtype, np.floating):
         raise UserError(f"{path!r} holds {image_ND.dtype}{image_ND.shape}, not rows of numbers")
     return Sidecar(image_ND=image_ND, **said)
-
-
-def _text(archive: zipfile.ZipFile, key: str, members: set[str]) -> str:
-    if f"{key}.npy" not in members:
-        return ""
-    return str(_loaded(archive, key))
-
-
-def _loaded(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
-    return np.load(io.BytesIO(archive.read(f"{key}.npy")), allow_pickle=False)
-
-
-def _image(path: str, archive: zipfile.ZipFile) -> NDArray[Any]:
-    """The array `image`; a view of the file where it can be."""
-    entry, local = archive.getinfo("image.npy"), storage.local_path(path)
-    if local is None or entry.compress_type != zipfile.ZIP_STORED:
-        return _loaded(archive, "image")
-    with storage.open_read(local) as file:
-        file.seek(entry.header_offset)
-        header = file.read(LOCAL_HEADER_BYTES)
-        # The lengths of name and extra field stand in the local header; the directory's may differ.
-        name_bytes, extra_bytes = struct.unpack_from("<HH", header, 26)
-        file.seek(entry.header_offset + LOCAL_HEADER_BYTES + name_bytes + extra_bytes)
-        version = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(file)
-        if dtype.hasobject or not np.prod(shape):
-            return _loaded(archive, "image")
-        order = "F" if fortran else "C"
-        return np.memmap(local, dtype, "r", offset=file.tell(), shape=shape, order=order)
 
 
 def search(

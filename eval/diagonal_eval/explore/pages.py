@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from diagonal_eval.explore import browse, compare, model_pages
 from diagonal_eval.explore.asked import At, Explore, Found, Uid
 from diagonal_eval.explore.cards import picture
+from diagonal_eval.page_templates import environment
 from diagonal_infra.html_page import CSS
 
 HERE = Path(__file__).parent
@@ -45,15 +46,8 @@ STATIC = {
 
 @cache
 def templates() -> Environment:
-    """Everything that a template shows is escaped, and a name that is not there is an error."""
-    loader = FileSystemLoader(HERE / "templates")
-    return Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The explorer's own."""
+    return environment(HERE / "templates")
 
 
 def style() -> str:

@@ -167,7 +167,7 @@ def test_compacting_twice_changes_nothing_more(dataset: str) -> None:
     assert key_of(3) not in stored_images(dataset)
 
 
-def test_plans_retry_lists_and_reports_are_emptied_too(dataset: str) -> None:
+def test_plans_retry_lists_reports_and_search_indexes_are_emptied_too(dataset: str) -> None:
     rows = [
         {"uid": f"{n:032x}", "url": f"http://secret.example/{n}", "caption": "x"} for n in (1, 2)
     ]
@@ -181,6 +181,8 @@ def test_plans_retry_lists_and_reports_are_emptied_too(dataset: str) -> None:
         pq.write_table(table, f"{dataset}/{folder}/00000009.parquet")
     report = Path(dataset, "filters", "f", "report.html")
     storage.write_bytes(str(report), b"<img>")
+    index = Path(dataset, "embeddings", "clip", "index-image-flat-0123456789abcdef.faiss")
+    storage.write_bytes(str(index), b"vectors")
     take_down(TakedownConfig(dataset=dataset, host=("secret.example",), uid=(uid_of(0),)))
     compact(CompactConfig(dataset=dataset))
     retries = pq.read_table(f"{dataset}/retries/00000009.parquet")
@@ -190,6 +192,7 @@ def test_plans_retry_lists_and_reports_are_emptied_too(dataset: str) -> None:
     assert b"secret.example" not in Path(dataset, "units", "00000009.parquet").read_bytes()
     assert f"{1:032x}" in read_tombstones(dataset)["uid"].to_pylist()
     assert not report.exists()
+    assert not index.exists()
 
 
 def test_the_counts_of_retried_rows_still_add_up(dataset: str) -> None:

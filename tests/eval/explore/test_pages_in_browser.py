@@ -1,35 +1,17 @@
 """The pages as Chromium shows them: one browser and one server for all."""
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from tests.eval.explore.worlds import HOSTILE, HOSTILE_URL, World
 
 from diagonal_eval.explore.explorer import Explorer
 from diagonal_eval.explore.pages import PAGES
 from diagonal_eval.explore.server import build_app, build_server, listen
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-REQUIRED = "DIAGONAL_NEEDS_CHROMIUM"
-"""Set where a missing browser is a failure, as .ci/run does."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        stop = pytest.fail if os.environ.get(REQUIRED) else pytest.skip
-        stop(f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

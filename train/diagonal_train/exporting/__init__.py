@@ -8,5 +8,6 @@ tokenizer_files CLIP's tokenizer as vocab.json, merges.txt and tokenizer.json
 modeling_diagonal_clip  transformers code that is copied beside weights which CLIPModel cannot hold
 onnx            two graphs, and preprocess.json
 records         what a run's own files say about it
-model_card      README.md, out of the records
+model_card      README.md, out of the records;  card_text  front matter, model-index, tables
+escaping        names of strangers in Markdown, CSV and LaTeX
 """

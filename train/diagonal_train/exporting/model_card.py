@@ -9,6 +9,12 @@ from typing import Any
 
 from diagonal_train.config.export import ExportFormat
 from diagonal_train.encoders.load import LoadedModel
+from diagonal_train.exporting.card_text import (
+    fields_table,
+    front_matter,
+    headline_rows,
+    model_index,
+)
 from diagonal_train.exporting.hugging_face import has_own_code
 from diagonal_train.exporting.records import Records, shown_address
 
@@ -80,23 +86,26 @@ def write_model_card(folder: Path, loaded: LoadedModel, records: Records, to: Ex
 def model_card(loaded: LoadedModel, records: Records, to: ExportFormat) -> str:
     """The card's text."""
     sections = [
-        _front_matter(to),
+        _front_matter(records, to),
         f"# {records.name}, step {records.step:,}\n\n"
         "A dual encoder of pictures and texts, trained contrastively (CLIP) with Diagonal.\n",
         f"## Use\n\n{_usage(loaded, to)}\n{PIXELS[to]}\n",
-        f"## Model\n\n{_table(_model_rows(loaded))}",
-        f"## Training\n\n{_table(_training_rows(records))}",
+        f"## Model\n\n{fields_table(_model_rows(loaded))}",
+        f"## Training\n\n{fields_table(_training_rows(records))}",
         _evaluation(records.results),
         "## Licence\n\nNone was declared for these weights or for their training data.\n",
     ]
     return "\n".join(section for section in sections if section)
 
 
-def _front_matter(to: ExportFormat) -> str:
-    return (
-        f"---\nlibrary_name: {LIBRARY[to]}\npipeline_tag: zero-shot-image-classification\n"
-        "tags:\n- clip\n---\n"
-    )
+def _front_matter(records: Records, to: ExportFormat) -> str:
+    fields = {
+        "library_name": LIBRARY[to],
+        "pipeline_tag": "zero-shot-image-classification",
+        "tags": ["clip"],
+    }
+    measured = model_index(records.name, records.results)
+    return front_matter({**fields, "model-index": measured} if measured else fields)
 
 
 def _usage(loaded: LoadedModel, to: ExportFormat) -> str:
@@ -176,17 +185,12 @@ def _evaluation(results: dict[str, Any]) -> str:
     mean = results.get("mean_held_out", {})
     if "top1" in mean:
         rows.append(("zero-shot, mean of held-out styles", _accuracy(mean)))
+    rows = rows or headline_rows(results)
     text = "Zero-shot classification of what was not trained on; 95 % intervals in brackets.\n\n"
-    return f"## Evaluation\n\n{text}{_table(rows)}"
+    return f"## Evaluation\n\n{text}{fields_table(rows)}"
 
 
 def _accuracy(record: dict[str, Any]) -> str:
     low, high = record["ci95"]
     n, chance = record["n"], record["chance"]
     return f"top-1 {record['top1']:.3f} [{low:.3f}, {high:.3f}], n = {n:,}, chance {chance:.4f}"
-
-
-def _table(rows: list[tuple[str, Any]]) -> str:
-    lines = ["| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in rows if value not in (None, "")]
-    return "\n".join(lines) + "\n"

@@ -1,0 +1,9 @@
+"""Zero-shot evaluation over any number of sets: one model, one pass over every picture.
+
+config          configuration of `python -m diagonal_eval zeroshot`
+run             checkpoint × tasks → results.json, predictions/, tables, report
+  measured        what a task's measurement is, and its table of predictions
+  classification  one label per picture;  multilabel  any number of them
+  retrieving      pictures and captions;  selecting  the right caption before the wrong ones
+follow          the checkpoints of a run, as they land;  ray_validation  as Ray Train reports them
+"""

@@ -1,0 +1,207 @@
+"""Checkpoint × tasks → OUTPUT/results.json, predictions/NAME.parquet, tables and report.html.
+
+    open the sets ─ load the model once ─ features of all pictures and texts ─ numbers of each task
+
+Every rank computes features; the first alone computes numbers from all of them and writes, so the
+numbers are the same for any number of ranks. A killed evaluation keeps its features. A set that is
+absent or contradicts itself stands in results.json with what is wrong; the others are measured.
+"""
+
+import io
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch.distributed as dist
+from rich.table import Table
+
+from diagonal_eval.embed import Encoder, load_encoder
+from diagonal_eval.evalset import EvalSet
+from diagonal_eval.features import FeatureStore
+from diagonal_eval.report_tables import interval_text, percent
+from diagonal_eval.sets.config import AbsentSetError
+from diagonal_eval.sets.opening import open_set
+from diagonal_eval.sets.registry import expand
+from diagonal_eval.suite.classification import measure_classification, texts_for
+from diagonal_eval.suite.config import SuiteConfig
+from diagonal_eval.suite.measured import Measured, Measuring
+from diagonal_eval.suite.multilabel import measure_multilabel
+from diagonal_eval.suite.retrieving import caption_texts, measure_retrieval, measure_selection
+from diagonal_infra import log, run_dir, storage
+from diagonal_infra.errors import UnitError, UserError
+from diagonal_train.distributed import World
+
+MEASURES = {
+    "classification": measure_classification,
+    "multilabel": measure_multilabel,
+    "retrieval": measure_retrieval,
+    "selection": measure_selection,
+}
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What became of the tasks that were asked for."""
+
+    sets: tuple[EvalSet, ...]
+    absent: Mapping[str, str]
+    """Why, and how to get the set."""
+    refused: Mapping[str, str]
+    """What is wrong with the set."""
+
+
+def evaluate(config: SuiteConfig, world: World) -> dict[str, Any]:
+    """Measure, write and print; all ranks call it.
+
+    Returns:
+        The record of results.json, on the first rank; an empty one on the others.
+
+    Raises:
+        UserError: no task is there at all.
+        UnitError: some sets were refused; the others are measured and written.
+        CheckpointError: the model is broken.
+    """
+    opened = open_all(config, world)
+    if world.is_main:
+        storage.check_writable(config.output)
+        run_dir.write_config(config.output, config)
+    encoder = load_encoder(config.checkpoint)
+    cache = config.cache or storage.join(config.output, "cache")
+    store = FeatureStore(cache, encoder, batch_size=config.batch_size, world=world)
+    how = Measuring(
+        logit_scale=encoder.logit_scale,
+        per_template=config.per_template,
+        seed=config.seed,
+        resamples=config.resamples,
+    )
+    tasks = {}
+    for evalset in opened.sets:
+        measured = measure(evalset, store, how, world)
+        if measured is not None:
+            tasks[evalset.name] = write_task(config.output, evalset, measured)
+    if not world.is_main:
+        return {}
+    results = results_record(config, encoder, store, opened, tasks)
+    path = storage.join(config.output, "results.json")
+    storage.write_bytes(path, run_dir.to_json(results))
+    log.STDOUT.print(results_table(results))
+    log.STDOUT.print(f"results: {path}", soft_wrap=True, highlight=False)
+    if opened.refused:
+        raise UnitError(f"{len(opened.refused)} sets were refused: {'; '.join(opened.refused)}")
+    return results
+
+
+def open_all(config: SuiteConfig, world: World) -> Opened:
+    """The sets of all tasks; the first rank goes ahead, so that nothing is indexed twice.
+
+    Raises:
+        UserError: none of them is there.
+    """
+    if not world.is_main:
+        dist.barrier()
+    sets, absent, refused = [], {}, {}
+    for name in expand(config.tasks):
+        try:
+            sets.append(open_set(name, config.sets))
+        except AbsentSetError as error:
+            absent[name] = str(error)
+        except UserError as error:
+            refused[name] = str(error)
+    if world.is_main and world.world_size > 1:
+        dist.barrier()
+    if not sets:
+        raise UserError(
+            "no task can be measured: " + "; ".join([*absent.values(), *refused.values()])
+        )
+    for what, why in {**absent, **refused}.items():
+        logger.warning("not measured task=%s why=%s", what, why)
+    return Opened(sets=tuple(sets), absent=absent, refused=refused)
+
+
+def measure(evalset: EvalSet, store: FeatureStore, how: Measuring, world: World) -> Measured | None:
+    """The task's numbers, on the first rank; the others help with the features."""
+    features = store.images(evalset)
+    if evalset.kind in ("classification", "multilabel"):
+        texts = texts_for(evalset, per_template=how.per_template)
+    else:
+        texts = caption_texts(evalset)
+    rows_MD = store.texts(texts)
+    if not world.is_main:
+        return None
+    row_of = {text: row for row, text in enumerate(texts)}
+    measured = MEASURES[evalset.kind](
+        evalset, features, lambda wanted: rows_MD[[row_of[text] for text in wanted]], how
+    )
+    measured.record["unreadable"] = int((~features.readable_N).sum())
+    return measured
+
+
+def write_task(output: str, evalset: EvalSet, measured: Measured) -> dict[str, Any]:
+    """Write the task's predictions; its part of results.json."""
+    buffer = io.BytesIO()
+    pq.write_table(measured.predictions, buffer)
+    storage.write_bytes(predictions_path(output, evalset.name), buffer.getvalue())
+    return {
+        "kind": evalset.kind,
+        "metric": evalset.metric,
+        "split": evalset.split,
+        "n": len(evalset.keys),
+        **measured.record,
+        "set_digest": evalset.digest,
+    }
+
+
+def results_record(
+    config: SuiteConfig,
+    encoder: Encoder,
+    store: FeatureStore,
+    opened: Opened,
+    tasks: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole of results.json."""
+    return {
+        "tasks": dict(tasks),
+        "absent": dict(opened.absent),
+        "refused": dict(opened.refused),
+        "checkpoint": encoder.name,
+        "checkpoint_step": encoder.step,
+        "encoder_digest": encoder.digest,
+        "transform": store.transform,
+        "seed": config.seed,
+        "code_revision": run_dir.code_revision(),
+    }
+
+
+def predictions_path(output: str, name: str) -> str:
+    """Where a task's predictions are."""
+    return storage.join(output, "predictions", f"{re.sub('[^A-Za-z0-9.+-]', '_', name)}.parquet")
+
+
+def results_table(results: Mapping[str, Any]) -> Table:
+    """The headline of every task, for the terminal."""
+    table = Table(title=f"zero-shot, {results['checkpoint']}", title_justify="left")
+    for column in ("task", "metric"):
+        table.add_column(column)
+    for column in ("n", "value [95 %]", "chance"):
+        table.add_column(column, justify="right")
+    for name, task in results["tasks"].items():
+        for metric in headlines(task):
+            value, interval = task["metrics"][metric], task["ci95"][metric]
+            shown = f"{percent(value)} {interval_text(tuple(interval))}"
+            chance = "" if task["chance"] is None else percent(task["chance"])
+            table.add_row(name, metric, f"{task['n']:,}", shown, chance)
+    for name in (*results["absent"], *results["refused"]):
+        table.add_row(name, "", "", "absent" if name in results["absent"] else "refused", "")
+    return table
+
+
+def headlines(task: Mapping[str, Any]) -> Sequence[str]:
+    """The metrics that stand for a task: its own, where it could be computed."""
+    metrics: Mapping[str, float] = task["metrics"]
+    if task["kind"] == "retrieval":
+        return [name for name in metrics if name.endswith("@1")]
+    return [task["metric"]] if task["metric"] in metrics else list(metrics)[:1]
