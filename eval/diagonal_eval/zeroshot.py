@@ -76,17 +76,25 @@ def predict(
 
     A picture without an embedding (zeros) ties with every class, so it counts as wrong.
     """
-    num_best = min(5, len(classifier_CD))
-    top_NK = np.zeros((len(images_ND), num_best), dtype=np.int64)
-    rank_N = np.zeros(len(images_ND), dtype=np.int64)
-    for start in range(0, len(images_ND), CHUNK_ROWS):
+    parts = []
+    for start in range(0, max(len(images_ND), 1), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
-        logits_NC = normalise(images_ND[rows]) @ classifier_CD.T
-        own_N1 = np.take_along_axis(logits_NC, truth_N[rows, None], axis=1)
+        parts.append(rank_logits(normalise(images_ND[rows]) @ classifier_CD.T, truth_N[rows]))
+    return Predictions(
+        top_NK=np.concatenate([part.top_NK for part in parts]),
+        rank_N=np.concatenate([part.rank_N for part in parts]),
+    )
+
+
+def rank_logits(logits_NC: NDArray[np.floating], truth_N: NDArray[np.int64]) -> Predictions:
+    """The five best classes of every row and the rank of the right one."""
+    own_N1 = np.take_along_axis(logits_NC, truth_N[:, None], axis=1)
+    num_best = min(5, logits_NC.shape[1])
+    return Predictions(
+        top_NK=np.argsort(-logits_NC, axis=1, kind="stable")[:, :num_best],
         # Not `>=`: nothing is at least NaN, so a broken model would always be right.
-        rank_N[rows] = (~(logits_NC < own_N1)).sum(axis=1) - 1
-        top_NK[rows] = np.argsort(-logits_NC, axis=1, kind="stable")[:, :num_best]
-    return Predictions(top_NK=top_NK, rank_N=rank_N)
+        rank_N=(~(logits_NC < own_N1)).sum(axis=1) - 1,
+    )
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 96 steps from 1e-6 to 1e6, 8 in each decade. Every second decade is tried first, then the middles
 beside the best one, until the neighbours of the best are known: at most 15 fits in place of 97.
-Each starts from the fit of the nearest C. Of equal accuracies the smallest C counts, the most regular.
+Each starts from the fit of the nearest C. Of equal accuracies the smallest C counts, the most
+regular.
 
 Shape suffixes: N samples.
 """

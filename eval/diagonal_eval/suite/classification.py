@@ -89,8 +89,23 @@ def measure_classification(
     assert truth_N is not None
     classifier_CD = ensemble_classifier(evalset, embed)
     answers = predict(features.embedding_ND, classifier_CD, truth_N)
-    predicted_N = np.where(features.readable_N, answers.top_NK[:, 0], NONE_PREDICTED)
     logits_NC = features.embedding_ND @ classifier_CD.T * np.float32(how.logit_scale)
+    measured = measure_logits(evalset, answers, logits_NC, features.readable_N, how)
+    if not how.per_template:
+        return measured
+    record = measured.record | _each_template(evalset, features, embed)
+    return Measured(record=record, predictions=measured.predictions)
+
+
+def measure_logits(
+    evalset: EvalSet,
+    answers: Predictions,
+    logits_NC: Floats,
+    readable_N: NDArray[np.bool_],
+    how: Measuring,
+) -> Measured:
+    """What any classifier's answers amount to; its logits give confidences and margins."""
+    predicted_N = np.where(readable_N, answers.top_NK[:, 0], NONE_PREDICTED)
     numbers = _numbers(evalset, answers, predicted_N, logits_NC, how)
     record = {
         "metrics": numbers.metrics,
@@ -101,8 +116,6 @@ def measure_classification(
         "per_class": _per_class(evalset, predicted_N),
         "confusions": _confusions(evalset, predicted_N),
     }
-    if how.per_template:
-        record |= _each_template(evalset, features, embed)
     return Measured(record=record, predictions=_table(evalset, answers, predicted_N, logits_NC))
 
 
