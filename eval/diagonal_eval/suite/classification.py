@@ -90,8 +90,23 @@ def measure_classification(
     assert truth_N is not None
     classifier_CD = ensemble_classifier(evalset, embed)
     answers = predict(features.embedding_ND, classifier_CD, truth_N)
-    predicted_N = np.where(features.readable_N, answers.top_NK[:, 0], NONE_PREDICTED)
     logits_NC = features.embedding_ND @ classifier_CD.T * np.float32(how.logit_scale)
+    measured = measure_logits(evalset, answers, logits_NC, features.readable_N, how)
+    if not how.per_template:
+        return measured
+    record = measured.record | _each_template(evalset, features, embed)
+    return Measured(record=record, predictions=measured.predictions)
+
+
+def measure_logits(
+    evalset: EvalSet,
+    answers: Predictions,
+    logits_NC: Floats,
+    readable_N: NDArray[np.bool_],
+    how: Measuring,
+) -> Measured:
+    """What any classifier's answers amount to; its logits give confidences and margins."""
+    predicted_N = np.where(readable_N, answers.top_NK[:, 0], NONE_PREDICTED)
     numbers = _numbers(evalset, answers, predicted_N, logits_NC, how)
     record = {
         "metrics": numbers.metrics,
@@ -103,13 +118,12 @@ def measure_classification(
         "confusions": _confusions(evalset, predicted_N),
     }
     # A picture that cannot be read has no confidence that could be believed or not.
-    seen = features.readable_N
+    truth_N = evalset.labels_N
+    assert truth_N is not None
     calibration = measure_calibration(
-        logits_NC[seen], truth_N[seen], seed=how.seed, resamples=how.resamples
+        logits_NC[readable_N], truth_N[readable_N], seed=how.seed, resamples=how.resamples
     )
     record["calibration"] = calibration_record(calibration)
-    if how.per_template:
-        record |= _each_template(evalset, features, embed)
     return Measured(record=record, predictions=_table(evalset, answers, predicted_N, logits_NC))
 
 
