@@ -1,9 +1,9 @@
-"""Accuracy under shift against accuracy on the reference set, beside other models' and their fit.
+"""Accuracy under shift against accuracy on the reference set, beside baselines and their line.
 
-The record is that of `robustness_report.robustness_record`.
+results["robustness"] (robustness_report.py) → a note, and per shift a title, a scatter, notes
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,48 +14,61 @@ from diagonal_eval.suite_report import plots
 from diagonal_eval.suite_report.record import finite
 from diagonal_eval.suite_report.tables import in_percent
 
-CURVE_POINTS = 33
-EDGE = 1e-3
-"""Nearer to 0 and 1 a line on the logit scale is not drawn."""
+LINE_POINTS = 40
+NOTE = (
+    "Baselines in grey with their line, this model in colour; on the dashed line a shift costs "
+    "nothing. Effective robustness is the height above the baselines' line, in points; relative is "
+    "the share of the reference accuracy that is left."
+)
 
 
 def robustness_charts(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A note and a scatter per shift; None if nothing is recorded."""
-    charts = []
+    """What the section shows; None if nothing is recorded."""
     reference = str((record.get("reference") or {}).get("task", "reference"))
-    for name, shift in (record.get("shifts") or {}).items():
-        x, y = finite(shift.get("reference_acc1")), finite(shift.get("acc1"))
-        if x is None or y is None:
-            continue
-        others = [
-            (float(one["reference"]), float(one["shifted"]), str(one["name"]), "small")
-            for one in shift.get("baselines") or ()
-        ]
-        expected = finite((shift.get("effective") or {}).get("predicted"))
-        title = f"{name}: {in_percent(y)}"
-        if expected is not None:
-            title += f", expected {in_percent(expected)}, effective {100 * (y - expected):+.1f}"
-        picture = plots.scatter(
-            [*others, (x, y, "this model", "dot")],
-            _curve(shift.get("line") or {}, [one[0] for one in (*others, (x,))]),
-            x_label=f"accuracy on {reference}",
-            y_label=f"accuracy on {name}",
-        )
-        charts.append({"title": title, "picture": Markup(picture)})
-    if not charts:
-        return None
-    note = (
-        "Other models in grey with their fit, this model in colour; on the dashed line a shift "
-        "costs nothing. Effective robustness is the height above the fit, in points."
+    charts = [
+        _chart(reference, name, shift)
+        for name, shift in (record.get("shifts") or {}).items()
+        if finite(shift.get("reference_acc1")) is not None and finite(shift.get("acc1")) is not None
+    ]
+    return {"note": NOTE, "charts": charts} if charts else None
+
+
+def _chart(reference: str, name: str, shift: Mapping[str, Any]) -> dict[str, Any]:
+    x, y = float(shift["reference_acc1"]), float(shift["acc1"])
+    baselines = [
+        (float(one["reference"]), float(one["shifted"]), str(one["name"]), "small")
+        for one in shift.get("baselines") or ()
+    ]
+    picture = plots.scatter(
+        [*baselines, (x, y, "this model", "dot")],
+        _line(shift.get("line") or {}, [x, *(one[0] for one in baselines)]),
+        x_label=f"accuracy on {reference}",
+        y_label=f"accuracy on {name}",
     )
-    return {"note": note, "charts": charts}
+    effective, line = shift.get("effective") or {}, shift.get("line") or {}
+    notes = [shift.get("note"), line.get("note"), *(effective.get("notes") or ())]
+    return {
+        "title": _title(name, y, shift),
+        "picture": Markup(picture),
+        "notes": [str(note) for note in notes if note],
+    }
 
 
-def _curve(line: Mapping[str, Any], xs: Sequence[float]) -> list[tuple[float, float]]:
-    """The baselines' line between the outermost models, back on the scale of accuracies."""
+def _title(name: str, accuracy: float, shift: Mapping[str, Any]) -> str:
+    parts = [f"{name}: {in_percent(accuracy)}"]
+    for what, sign in (("effective", "+"), ("relative", "")):
+        number = shift.get(what) or {}
+        if finite(number.get("value")) is not None:
+            low, high = (format(100 * bound, f"{sign}.1f") for bound in number["ci95"])
+            parts.append(f"{what} {100 * number['value']:{sign}.1f} [{low}, {high}]")
+    return ", ".join(parts)
+
+
+def _line(line: Mapping[str, Any], references: list[float]) -> list[tuple[float, float]]:
+    """The baselines' line, which is straight on its link's scale only."""
     if "slope" not in line:
         return []
     forward, back = LINKS[line["link"]]
-    low, high = (min(max(x, EDGE), 1 - EDGE) for x in (min(xs), max(xs)))
-    between = np.linspace(low, high, CURVE_POINTS)
-    return [(float(x), back(line["slope"] * forward(x) + line["intercept"])) for x in between]
+    first, last = (min(max(end, 0.01), 0.99) for end in (min(references), max(references)))
+    xs = [float(x) for x in np.linspace(first, last, LINE_POINTS)]
+    return [(x, float(back(line["intercept"] + line["slope"] * forward(x)))) for x in xs]
