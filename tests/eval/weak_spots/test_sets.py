@@ -2,7 +2,6 @@ import dataclasses
 import functools
 import hashlib
 
-import numpy as np
 import pytest
 from tests.eval.weak_spots.oracle import blind_accuracy, pixels, right_answers_by_choice
 
@@ -108,11 +107,3 @@ def test_without_the_demo_it_is_said_how_to_get_it(name: str) -> None:
     config = WeakSpotConfig(data="nowhere", labels="nowhere", packages="nowhere")
     with pytest.raises(AbsentSetError, match="make demo"):
         WEAK_SPOTS[name](config)
-
-
-def test_every_thing_of_the_wording_is_shown_equally_often() -> None:
-    evalset = built("weak/wording")
-    assert evalset.labels_N is not None
-    assert np.bincount(evalset.labels_N).tolist() == [8] * 6
-    assert evalset.class_names[0] == "a circle"
-    assert len(evalset.templates) == 12
