@@ -44,9 +44,9 @@ from diagonal_eval.embed import (
     embed_images,
     embed_texts,
     load_encoder,
-    split_checkpoint,
 )
 from diagonal_eval.features import ImageFeatures
+from diagonal_eval.model_names import split_checkpoint
 from diagonal_eval.pictures import (
     held_out_sheet,
     kept_sheet,

@@ -45,6 +45,8 @@ def load_faiss() -> Any:
     Raises:
         UserError: it is not installed.
     """
+    # It logs every variant for other processors that is not there.
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     try:
         return importlib.import_module("faiss")
     except ModuleNotFoundError as error:

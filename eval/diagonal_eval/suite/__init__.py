@@ -2,6 +2,7 @@
 
 config          configuration of `python -m diagonal_eval zeroshot`
 run             checkpoint × tasks → results.json, predictions/, tables, report
+  opening         the sets of the tasks
   measured        what a task's measurement is, and its table of predictions
   classification  one label per picture;  multilabel  any number of them
   retrieving      pictures and captions;  selecting  the right caption before the wrong ones

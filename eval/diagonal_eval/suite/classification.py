@@ -4,14 +4,16 @@ Shape suffixes: N pictures, C classes, D embedding width.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diagonal_eval.calibration import calibration_record, measure_calibration
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.features import ImageFeatures
+from diagonal_eval.group_errors import compare_groups, gaps_record, groups_record
 from diagonal_eval.metrics import (
     NONE_PREDICTED,
     bootstrap_interval,
@@ -28,7 +30,6 @@ from diagonal_eval.suite.measured import (
     Measuring,
     Numbers,
     prediction_table,
-    rate_of,
     rate_record,
     softmax_of,
 )
@@ -89,20 +90,40 @@ def measure_classification(
     assert truth_N is not None
     classifier_CD = ensemble_classifier(evalset, embed)
     answers = predict(features.embedding_ND, classifier_CD, truth_N)
-    predicted_N = np.where(features.readable_N, answers.top_NK[:, 0], NONE_PREDICTED)
     logits_NC = features.embedding_ND @ classifier_CD.T * np.float32(how.logit_scale)
+    measured = measure_logits(evalset, answers, logits_NC, features.readable_N, how)
+    if not how.per_template:
+        return measured
+    record = measured.record | _each_template(evalset, features, embed)
+    return Measured(record=record, predictions=measured.predictions)
+
+
+def measure_logits(
+    evalset: EvalSet,
+    answers: Predictions,
+    logits_NC: Floats,
+    readable_N: NDArray[np.bool_],
+    how: Measuring,
+) -> Measured:
+    """What any classifier's answers amount to; its logits give confidences and margins."""
+    predicted_N = np.where(readable_N, answers.top_NK[:, 0], NONE_PREDICTED)
     numbers = _numbers(evalset, answers, predicted_N, logits_NC, how)
     record = {
         "metrics": numbers.metrics,
         "ci95": numbers.ci95,
         "chance": 1 / len(evalset.class_names),
         "classes": len(evalset.class_names),
-        "groups": _groups(evalset, answers.rank_N == 0),
+        **_groups(evalset, answers.rank_N == 0, how),
         "per_class": _per_class(evalset, predicted_N),
         "confusions": _confusions(evalset, predicted_N),
     }
-    if how.per_template:
-        record |= _each_template(evalset, features, embed)
+    # A picture that cannot be read has no confidence that could be believed or not.
+    truth_N = evalset.labels_N
+    assert truth_N is not None
+    calibration = measure_calibration(
+        logits_NC[readable_N], truth_N[readable_N], seed=how.seed, resamples=how.resamples
+    )
+    record["calibration"] = calibration_record(calibration)
     return Measured(record=record, predictions=_table(evalset, answers, predicted_N, logits_NC))
 
 
@@ -171,18 +192,10 @@ def _each_template(evalset: EvalSet, features: ImageFeatures, embed: EmbedTexts)
     }
 
 
-def _groups(
-    evalset: EvalSet, correct_N: NDArray[np.bool_]
-) -> Mapping[str, Mapping[str, dict[str, Any]]]:
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for attribute, values in evalset.groups.items():
-        names, group_N = group_indexes(values)
-        found[attribute] = {
-            name: rate_record(rate_of(correct_N[group_N == g]))
-            for g, name in enumerate(names)
-            if name
-        }
-    return found
+def _groups(evalset: EvalSet, correct_N: NDArray[np.bool_], how: Measuring) -> dict[str, Any]:
+    """Right answers of every group, and the gap between the best and the worst."""
+    found = compare_groups(correct_N, evalset.groups, seed=how.seed)
+    return {"groups": groups_record(found), "group_gaps": gaps_record(found)}
 
 
 def _per_class(evalset: EvalSet, predicted_N: NDArray[np.int64]) -> dict[str, Any]:

@@ -100,7 +100,12 @@ def _reliability(tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
 
 def _groups(tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
     return [
-        {"name": task.name, "attribute": attribute, "chart": Markup(plots.group_chart(measures))}
+        {
+            "name": task.name,
+            "attribute": attribute,
+            "chart": Markup(plots.group_chart(measures)),
+            "gap": task.gaps.get(attribute),
+        }
         for task in tasks
         for attribute, measures in task.groups.items()
         if measures
