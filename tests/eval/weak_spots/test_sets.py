@@ -3,7 +3,13 @@ import functools
 import hashlib
 
 import pytest
-from tests.eval.weak_spots.oracle import blind_accuracy, pixels, right_answers_by_choice
+from tests.eval.weak_spots.oracle import (
+    blind_accuracy,
+    components,
+    inked,
+    pixels,
+    right_answers_by_choice,
+)
 
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.sets.config import AbsentSetError
@@ -107,3 +113,22 @@ def test_without_the_demo_it_is_said_how_to_get_it(name: str) -> None:
     config = WeakSpotConfig(data="nowhere", labels="nowhere", packages="nowhere")
     with pytest.raises(AbsentSetError, match="make demo"):
         WEAK_SPOTS[name](config)
+
+
+@pytest.mark.parametrize("name", [name for name in WEAK_SPOTS if "-drawings" in name])
+def test_drawings_are_asked_about_as_fairly(name: str, small_demo: WeakSpotConfig) -> None:
+    evalset = WEAK_SPOTS[name](small_demo)
+    assert 32 <= len(evalset.keys) <= 36
+    assert all(page.shape == (96, 96, 3) for page in pixels(evalset))
+    if evalset.captions is None:
+        assert len(evalset.class_names) == 9
+    else:
+        for captions, counts in right_answers_by_choice(evalset).items():
+            assert counts.keys() == captions
+            assert len(set(counts.values())) == 1
+
+
+def test_drawings_are_counted_too(small_demo: WeakSpotConfig) -> None:
+    evalset = WEAK_SPOTS["weak/counting-drawings"](small_demo)
+    counts = [len(components(inked(page))) for page in pixels(evalset)]
+    assert counts == [1, 2, 3, 4, 5, 6] * 6
