@@ -2,9 +2,14 @@ import dataclasses
 import functools
 import hashlib
 
-import numpy as np
 import pytest
-from tests.eval.weak_spots.oracle import blind_accuracy, pixels, right_answers_by_choice
+from tests.eval.weak_spots.oracle import (
+    blind_accuracy,
+    components,
+    inked,
+    pixels,
+    right_answers_by_choice,
+)
 
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.sets.config import AbsentSetError
@@ -110,9 +115,20 @@ def test_without_the_demo_it_is_said_how_to_get_it(name: str) -> None:
         WEAK_SPOTS[name](config)
 
 
-def test_every_thing_of_the_wording_is_shown_equally_often() -> None:
-    evalset = built("weak/wording")
-    assert evalset.labels_N is not None
-    assert np.bincount(evalset.labels_N).tolist() == [8] * 6
-    assert evalset.class_names[0] == "a circle"
-    assert len(evalset.templates) == 12
+@pytest.mark.parametrize("name", [name for name in WEAK_SPOTS if "-drawings" in name])
+def test_drawings_are_asked_about_as_fairly(name: str, small_demo: WeakSpotConfig) -> None:
+    evalset = WEAK_SPOTS[name](small_demo)
+    assert 32 <= len(evalset.keys) <= 36
+    assert all(page.shape == (96, 96, 3) for page in pixels(evalset))
+    if evalset.captions is None:
+        assert len(evalset.class_names) == 9
+    else:
+        for captions, counts in right_answers_by_choice(evalset).items():
+            assert counts.keys() == captions
+            assert len(set(counts.values())) == 1
+
+
+def test_drawings_are_counted_too(small_demo: WeakSpotConfig) -> None:
+    evalset = WEAK_SPOTS["weak/counting-drawings"](small_demo)
+    counts = [len(components(inked(page))) for page in pixels(evalset)]
+    assert counts == [1, 2, 3, 4, 5, 6] * 6
