@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from diagonal_eval.calibration import calibration_record, measure_calibration
@@ -246,8 +247,23 @@ def _table(
             "correct": answers.rank_N == 0,
             "rank": answers.rank_N,
             "confidence": confidence_N,
-        }
+        },
+        _what_the_headline_needs(evalset, logits_NC),
     )
+
+
+def _what_the_headline_needs(evalset: EvalSet, logits_NC: Floats) -> dict[str, Any]:
+    """Columns without which `compare` could not compute the headline again."""
+    if evalset.metric == "worst_group_acc1" and evalset.groups:
+        return {"group": pa.array(next(iter(evalset.groups.values())), pa.string())}
+    if evalset.metric == "roc_auc" and len(evalset.class_names) == 2:
+        assert evalset.labels_N is not None
+        truths_NC = evalset.labels_N[:, None] == np.arange(2)
+        return {
+            "scores": pa.array(list(logits_NC), pa.list_(pa.float32())),
+            "truths": pa.array(list(truths_NC), pa.list_(pa.bool_())),
+        }
+    return {}
 
 
 def distinct(names: Sequence[str]) -> list[str]:

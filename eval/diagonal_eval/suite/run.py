@@ -9,7 +9,6 @@ absent or contradicts itself stands in results.json with what is wrong; the othe
 
 import io
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +27,7 @@ from diagonal_eval.suite.measured import Measured, Measuring
 from diagonal_eval.suite.multilabel import measure_multilabel
 from diagonal_eval.suite.opening import Opened, open_all
 from diagonal_eval.suite.retrieving import caption_texts, measure_retrieval, measure_selection
+from diagonal_eval.suite_report.predictions import predictions_path
 from diagonal_eval.suite_report.write import write_suite_report
 from diagonal_infra import log, run_dir, storage
 from diagonal_infra.errors import UnitError
@@ -149,11 +149,6 @@ def pictures_of(sets: Sequence[EvalSet]) -> Callable[[str, str], bytes | None]:
         return next(iter(evalset.read([evalset.keys.index(key)])), None) or None
 
     return picture
-
-
-def predictions_path(output: str, name: str) -> str:
-    """Where a task's predictions are."""
-    return storage.join(output, "predictions", f"{re.sub('[^A-Za-z0-9.+-]', '_', name)}.parquet")
 
 
 def results_table(results: Mapping[str, Any]) -> Table:

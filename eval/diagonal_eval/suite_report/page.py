@@ -124,7 +124,8 @@ def _matrices(output: str, tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
         if task.kind != "classification" or len(found) == MOST_MATRICES:
             continue
         predictions = read_predictions(output, task.name)
-        counted = None if predictions is None else confusion_matrix(predictions)
+        order = [measure.name for measure in task.per_class]
+        counted = None if predictions is None else confusion_matrix(predictions, order)
         if counted is not None:
             picture = matrix_picture(
                 *counted, alt=f"confusions of {task.name}", low=0, high=1, shown="{:.1%}".format
