@@ -137,6 +137,17 @@ def calibrate(index: Any, kind: str, questions_QD: Floats) -> float:
     return found
 
 
+def search_whole(
+    index: Any, kind: str, questions_QD: Floats, most: int
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Cosines and ids of the best of all rows, as the index's own `search` gives them."""
+    cosine_QK, id_QK = whole(index, kind).search(questions_QD, most)
+    if kind == "hnsw":
+        # What holds the graph's rows numbers them as they were added.
+        id_QK = load_faiss().vector_to_array(index.id_map)[id_QK]
+    return cosine_QK, id_QK
+
+
 def whole(index: Any, kind: str) -> Any:
     """What searches all rows of an index; of an ivf index itself, set to look at all lists."""
     faiss = load_faiss()
