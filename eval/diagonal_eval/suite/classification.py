@@ -25,15 +25,17 @@ from diagonal_eval.metrics import (
     roc_auc,
     worst_group_accuracy,
 )
+from diagonal_eval.spread import spread_record
+from diagonal_eval.suite.each_template import each_template
 from diagonal_eval.suite.measured import (
     EmbedTexts,
     Measured,
     Measuring,
     Numbers,
     prediction_table,
-    rate_record,
     softmax_of,
 )
+from diagonal_eval.weak_spots.skin_tone import tone_spread
 from diagonal_eval.zeroshot import (
     BARE_LABEL,
     Floats,
@@ -95,7 +97,7 @@ def measure_classification(
     measured = measure_logits(evalset, answers, logits_NC, features.readable_N, how)
     if not how.per_template:
         return measured
-    record = measured.record | _each_template(evalset, features, embed)
+    record = measured.record | each_template(evalset, features, embed, seed=how.seed)
     return Measured(record=record, predictions=measured.predictions)
 
 
@@ -176,27 +178,13 @@ def _add_worst_group(
     numbers.add("worst_group_acc1", statistic(np.ones(len(rows))), interval)
 
 
-def _each_template(evalset: EvalSet, features: ImageFeatures, embed: EmbedTexts) -> dict[str, Any]:
-    """acc1 of each template alone, and of the bare label."""
-    truth_N = evalset.labels_N
-    assert truth_N is not None
-
-    def alone(template: str) -> dict[str, Any]:
-        classifier_CD = build_classifier(embed, evalset.class_names, (template,))
-        answers = predict(features.embedding_ND, classifier_CD, truth_N)
-        return rate_record(answers.accuracy(1))
-
-    templates = evalset.templates if evalset.prompts is None else ()
-    return {
-        "per_template": {template: alone(template) for template in templates},
-        "bare_label": alone(BARE_LABEL[0]),
-    }
-
-
 def _groups(evalset: EvalSet, correct_N: NDArray[np.bool_], how: Measuring) -> dict[str, Any]:
     """Right answers of every group, and the gap between the best and the worst."""
     found = compare_groups(correct_N, evalset.groups, seed=how.seed)
-    return {"groups": groups_record(found), "group_gaps": gaps_record(found)}
+    record = {"groups": groups_record(found), "group_gaps": gaps_record(found)}
+    if {"family", "skin_tone"} <= set(evalset.groups):
+        record["tone_spread"] = spread_record(tone_spread(evalset, correct_N, seed=how.seed))
+    return record
 
 
 def _per_class(evalset: EvalSet, predicted_N: NDArray[np.int64]) -> dict[str, Any]:

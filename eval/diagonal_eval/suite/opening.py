@@ -15,6 +15,7 @@ from diagonal_eval.sets.config import AbsentSetError
 from diagonal_eval.sets.opening import open_set
 from diagonal_eval.sets.registry import expand
 from diagonal_eval.suite.config import SuiteConfig
+from diagonal_eval.suite_report.predictions import predictions_path
 from diagonal_eval.weak_spots.sets import WEAK_SPOTS
 from diagonal_infra.errors import UserError
 from diagonal_train.distributed import World
@@ -57,6 +58,14 @@ def open_all(config: SuiteConfig, world: World) -> Opened:
     reasons = [*absent.values(), *refused.values()]
     if not sets:
         raise UserError(f"no task can be measured: {'; '.join(reasons)}")
+    by_file: dict[str, str] = {}
+    for evalset in sets:
+        other = by_file.setdefault(predictions_path("", evalset.name), evalset.name)
+        if other != evalset.name:
+            raise UserError(
+                f"predictions of {other!r} and {evalset.name!r} would be one file; evaluate them "
+                "into two folders"
+            )
     for name, why in (absent | refused).items():
         logger.warning("not measured task=%s why=%s", name, why)
     return Opened(sets=tuple(sets), absent=absent, refused=refused)

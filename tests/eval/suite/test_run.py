@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 from dataclasses import replace
@@ -11,7 +13,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from tests.eval.conftest import COLOURS, jpeg
-from tests.train.conftest import start_ranks
 
 from diagonal_eval import features
 from diagonal_eval.__main__ import main
@@ -23,20 +24,7 @@ from diagonal_infra.cli import run_command
 from diagonal_infra.errors import UnitError, UserError
 
 NAMES = tuple(COLOURS)
-RANK = """
-import sys
-import torch
-from diagonal_eval import features
-from diagonal_eval.__main__ import main
-from diagonal_eval.sets.config import SetsConfig
-from diagonal_eval.suite.config import SuiteConfig
-
-torch.set_num_threads(1)
-features.CHUNK = 4
-tasks, checkpoint, output, cache = sys.argv[1:]
-sets = SetsConfig(cache=cache)
-main(SuiteConfig(checkpoint=checkpoint, tasks=(tasks,), output=output, sets=sets, resamples=100))
-"""
+RANKS = Path(__file__).with_name("rank_suite.py")
 
 
 def write_squares(folder: Path, labels: list[int], *, names: tuple[str, ...] = NAMES) -> str:
@@ -104,14 +92,16 @@ def test_a_set_that_is_refused_does_not_take_the_others_with_it(
 
 
 def test_nothing_to_measure_is_the_users_mistake(
-    config: SuiteConfig, capsys: pytest.CaptureFixture[str]
+    config: SuiteConfig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(UserError, match="no task can be measured: .*cifar10"):
+    with pytest.raises(UserError, match=r"no task can be measured: .*cifar10"):
         main(replace(config, tasks=("cifar10",)))
     with pytest.raises(UserError, match="no probe 'weak/nothing'"):
         main(replace(config, tasks=("weak/nothing",)))
-    with pytest.raises(SystemExit) as left, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["diagonal_eval", "zeroshot", "--tasks", "cifar9"])
+    monkeypatch.setattr("sys.argv", ["diagonal_eval", "zeroshot", "--tasks", "cifar9"])
+    with pytest.raises(SystemExit) as left:
         run_command(main, EVAL, description="")
     assert left.value.code == 2
     assert "cifar10" in capsys.readouterr().err
@@ -131,14 +121,12 @@ def test_a_second_evaluation_reads_no_picture(
 def test_results_are_the_same_for_one_two_and_three_ranks(
     config: SuiteConfig, tmp_path: Path, tiny_run: str
 ) -> None:
+    command = [sys.executable, str(RANKS), config.tasks[0], tiny_run, str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
     found = []
     for world_size in (1, 2, 3):
         output = tmp_path / f"ranks-{world_size}"
-        cache = str(tmp_path / f"cache-{world_size}")
-        arguments = ["-c", RANK, config.tasks[0], tiny_run, str(output), cache]
-        ranks = start_ranks(arguments, world_size)
-        said = [rank.communicate(timeout=200)[1] for rank in ranks]
-        assert [rank.returncode for rank in ranks] == [0] * world_size, said
         chunks = sorted(path.read_bytes() for path in output.glob("cache/*/0*.npz"))
         assert len(chunks) == 5
         predictions = next((output / "predictions").iterdir()).read_bytes()
