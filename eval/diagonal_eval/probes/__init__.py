@@ -1,6 +1,7 @@
 """What a linear classifier, or a fine-tuned one, makes of a model's features.
 
-config       LinearProbeConfig, FineTuneConfig
+config       ProbeConfig, FineTuneConfig
+run          commands: checkpoint × sets → results.json
 lbfgs        limited-memory BFGS with a diagonal preconditioner
 logistic     logistic regression as scikit-learn's, several times faster
 sweep        the choice of C on a validation split, coarse to fine

@@ -112,7 +112,7 @@ def learn(
             if not loss.isfinite():
                 keys = ", ".join(train.keys[row] for row in batch.rows_B[:8])
                 raise DiagonalError(
-                    f"loss is {float(loss)} at step {step} (pictures {keys} …); lower "
+                    f"loss is {loss.item()} at step {step} (pictures {keys} …); lower "
                     f"--optimizer.lr, now {config.optimizer.lr:g}"
                 )
             optimizer.zero_grad()

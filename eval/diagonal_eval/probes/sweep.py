@@ -2,8 +2,8 @@
 
 96 steps from 1e-6 to 1e6, 8 in each decade. Every second decade is tried first, then the middles
 beside the best one, until the neighbours of the best are known: at most 15 fits in place of 97.
-Each starts from the fit of the nearest C. Of equal accuracies the smallest C counts, the most
-regular.
+Each starts from the fit of the nearest C. Of several Cs that are equally good the middle one
+counts: with the smallest, the intercept may decide alone as soon as classes differ in size.
 
 Shape suffixes: N samples.
 """
@@ -68,8 +68,10 @@ def choose_c(
 
 
 def best_step(scores: dict[int, float]) -> int:
-    """The step of the highest score, and of the smallest C among equals."""
-    return min(scores, key=lambda step: (-scores[step], step))
+    """The step of the highest score; of equals the middle one."""
+    most = max(scores.values())
+    equals = sorted(step for step, score in scores.items() if score == most)
+    return equals[(len(equals) - 1) // 2]
 
 
 def c_at(step: int) -> float:

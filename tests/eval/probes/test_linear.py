@@ -17,8 +17,9 @@ NAMES = tuple(COLOURS)[:4]
 
 
 def config(**changes: Any) -> ProbeConfig:
-    given = {"checkpoint": "a", "tasks": ("squares",), "output": "out", "shots": (), "seeds": 3}
-    return ProbeConfig(**(given | changes))
+    given: dict[str, Any] = {"checkpoint": "a", "tasks": ("squares",), "output": "out"}
+    given |= {"shots": (), "seeds": 3}
+    return ProbeConfig(**given | changes)
 
 
 def pictures(labels: list[int], seed: int, spread: float = 60) -> list[bytes]:

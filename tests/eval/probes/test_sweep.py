@@ -28,8 +28,9 @@ def test_the_search_finds_the_top_of_a_hill(problem: Problem, best: int) -> None
     assert found.tried[found.c] == max(found.tried.values())
 
 
-def test_of_equal_scores_the_smallest_c_is_chosen(problem: Problem) -> None:
-    assert sweep.choose_c(problem, lambda _: 0.5).c == 1e-6
+def test_of_equal_scores_the_middle_one_is_chosen(problem: Problem) -> None:
+    assert sweep.choose_c(problem, lambda _: 0.5).c == pytest.approx(1)
+    assert sweep.best_step({0: 0.5, 16: 0.7, 32: 0.7, 48: 0.1}) == 16
 
 
 def test_the_grid_has_eight_steps_per_decade() -> None:
