@@ -265,7 +265,9 @@ def built_columns(row: Mapping[str, Any]) -> dict[str, float]:
         "by picture, recall@10": pictures["recall_at_10"],
         "build, s": build["seconds"],
         "build, CPU s": build["cpu_seconds"],
-        "build, peak memory above the program's own, MiB": round(build["more_bytes"] / 2**20),
+        "build, memory above the program's own (mapped files too), MiB": round(
+            build["more_bytes"] / 2**20
+        ),
         "index, MiB": round(build["index_bytes"] / 2**20),
         "open, s": row["asked"]["1"]["open_seconds"],
         "looks at (efSearch, nprobe)": build["setting"] or 0,

@@ -62,18 +62,20 @@ def _table(found: Sequence[Classified]) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("probability", "cosine"):
         table.add_column(name, justify="right")
-    table.add_column("")
+    if noted := any(each.note for each in found):
+        table.add_column("")
     for each in found:
         name = Text(printable(each.image))
         if not each.guesses:
-            table.add_row(name, Text(UNREADABLE), "–", "–", "", end_section=True)
+            table.add_row(name, Text(UNREADABLE), "–", "–", end_section=True)
         for rank, guess in enumerate(each.guesses, 1):
+            note = NOTES.get(each.note, "") if rank == 1 else ""
             table.add_row(
                 name if rank == 1 else "",
                 Text(printable(guess.label)),
                 f"{guess.probability:.3f}",
                 f"{guess.cosine:.3f}",
-                NOTES.get(each.note, "") if rank == 1 else "",
+                *([note] if noted else []),
                 end_section=rank == len(each.guesses),
             )
     return table

@@ -21,24 +21,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diagonal_eval.dataset import content_digest
 from diagonal_eval.search.kinds import (
     TRAIN_ROWS_PER_LIST,
     calibrate,
     empty_index,
-    furthest,
     kind_for,
     lists_for,
     load_faiss,
-    look,
     one_thread,
+    search_whole,
 )
 from diagonal_eval.search.sources import Embeddings, Key, has_vector
 from diagonal_infra import log, storage
 from diagonal_infra.errors import StorageError, UserError
 
-VERSION = "1"
-"""Of how indexes are built: another one is another digest."""
 BLOCK_ROWS = 8192
 QUESTIONS = 256
 LENGTH = struct.Struct("<Q")
@@ -62,13 +58,23 @@ class SearchIndex:
         """Rows that can be found."""
         return self.index.ntotal
 
-    def nearest(self, query_D: Floats, most: int) -> list[Found]:
-        """The nearest rows, best first; of equals the first in order."""
+    def nearest(self, query_D: Floats, most: int, *, all_rows: bool = False) -> list[Found]:
+        """The nearest rows, best first; of equals the first in order.
+
+        Args:
+            query_D: a unit row.
+            most: how many.
+            all_rows: miss nothing, however long it takes.
+        """
         most = min(most, len(self))
         if not most:
             return []
         with one_thread():
-            cosine_1K, id_1K = self.index.search(query_D[None], most)
+            cosine_1K, id_1K = (
+                search_whole(self.index, self.kind, query_D[None], most)
+                if all_rows
+                else self.index.search(query_D[None], most)
+            )
         found = [
             (float(cosine), int(place))
             for cosine, place in zip(cosine_1K[0], id_1K[0], strict=True)
@@ -77,11 +83,6 @@ class SearchIndex:
         found.sort(key=lambda each: (-each[0], each[1]))
         mask = (1 << SHARD_BITS) - 1
         return [(self.shards[p >> SHARD_BITS], p & mask, cosine) for cosine, p in found]
-
-    def look_at_all(self) -> None:
-        """From now on miss nothing; for questions that ask for more than a few hits."""
-        if self.kind != "flat":
-            look(self.index, self.kind, furthest(self.kind, len(self)))
 
 
 def open_index(embeddings: Embeddings, key: Key, kind: str, width: int) -> SearchIndex:
@@ -107,8 +108,7 @@ def open_index(embeddings: Embeddings, key: Key, kind: str, width: int) -> Searc
 
 def index_path(embeddings: Embeddings, key: Key, kind: str) -> str:
     """Where an index of these embeddings as they are now is."""
-    digest = content_digest(VERSION, *embeddings.dataset.shards, *embeddings.states)
-    return storage.join(embeddings.folder, f"index-{key}-{kind}-{digest[:16]}.faiss")
+    return storage.join(embeddings.folder, f"index-{key}-{kind}-{embeddings.digest}.faiss")
 
 
 def build_index(embeddings: Embeddings, key: Key, kind: str, width: int) -> Any:

@@ -45,6 +45,8 @@ def load_faiss() -> Any:
     Raises:
         UserError: it is not installed.
     """
+    # It logs every variant for other processors that is not there.
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     try:
         return importlib.import_module("faiss")
     except ModuleNotFoundError as error:
@@ -133,6 +135,17 @@ def calibrate(index: Any, kind: str, questions_QD: Floats) -> float:
         far = min(far + (far + 1) // 2, most)
     logger.info("index calibrated kind=%s %s=%d recall=%.4f", kind, SETTINGS[kind], far, found)
     return found
+
+
+def search_whole(
+    index: Any, kind: str, questions_QD: Floats, most: int
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Cosines and ids of the best of all rows, as the index's own `search` gives them."""
+    cosine_QK, id_QK = whole(index, kind).search(questions_QD, most)
+    if kind == "hnsw":
+        # What holds the graph's rows numbers them as they were added.
+        id_QK = load_faiss().vector_to_array(index.id_map)[id_QK]
+    return cosine_QK, id_QK
 
 
 def whole(index: Any, kind: str) -> Any:

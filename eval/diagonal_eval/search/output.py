@@ -6,6 +6,7 @@ Captions and URLs come from strangers' pages: on the terminal and in the page th
 import csv
 import io
 import json
+import sys
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -27,8 +28,8 @@ THUMBNAIL_PIXELS = 224
 
 
 def write_out(text: str) -> None:
-    """Text to stdout as it is."""
-    log.STDOUT.print(text, end="", markup=False, highlight=False, soft_wrap=True, emoji=False)
+    """Text to stdout as it is: rich would break lines and drop the last end of line."""
+    sys.stdout.write(text)
 
 
 def printable(text: str) -> str:

@@ -151,13 +151,12 @@ def find_hits(
     """The nearest samples, best first; fewer than `top` only if there are no more."""
     asked = top
     while True:
-        if asked >= len(index):
-            index.look_at_all()
-        hits = rows.hits(index.nearest(query_D, asked))
+        everything = asked >= len(index)
+        hits = rows.hits(index.nearest(query_D, asked, all_rows=everything))
         if unique is not None:
             hits = _distinct(hits, rows, unique)
         best = list(islice(hits, top))
-        if len(best) == top or asked >= len(index):
+        if len(best) == top or everything:
             return best
         asked *= MORE
 

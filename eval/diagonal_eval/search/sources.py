@@ -10,14 +10,16 @@ Shape suffixes: N samples of a shard, D embedding width.
 
 import logging
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diagonal_data.filters.scan import ahead
 from diagonal_data.manifest import read_manifest
-from diagonal_eval.dataset import Dataset, open_dataset
+from diagonal_eval.dataset import Dataset, content_digest, open_dataset
 from diagonal_eval.embed import Encoder
 from diagonal_eval.npz import BROKEN, map_array, read_text
 from diagonal_eval.scores.clip import embeddings_path, source_for
@@ -27,6 +29,8 @@ from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
 Key = Literal["image", "text"]
+VERSION = "1"
+"""Of how indexes are built: another one is another digest."""
 logger = logging.getLogger(__name__)
 
 
@@ -45,6 +49,16 @@ class Embeddings:
     def folder(self) -> str:
         """Where they are."""
         return self.dataset.path("embeddings", self.name)
+
+    @property
+    def digest(self) -> str:
+        """Of all states; ends the names of the indexes that were built from these embeddings."""
+        return content_digest(VERSION, *self.dataset.shards, *self.states)[:16]
+
+    @property
+    def are_indexed(self) -> bool:
+        """Whether an index says that they were all there."""
+        return bool(storage.list_files(self.folder, f"-{self.digest}.faiss"))
 
     def rows(self, shard: str, key: Key) -> NDArray[np.floating]:
         """A shard's vectors, mapped where the file is local; raises as `open_rows`."""
@@ -95,15 +109,19 @@ def own_embeddings(
     """
     dataset = open_dataset(root)
     folder = dataset.path("embeddings")
-    known = storage.list_folders(folder)
-    states = {each: _current(dataset, each, encoder) for each in known if name in ("", each)}
+    known = [each for each in storage.list_folders(folder) if name in ("", each)]
+    for each in known:
+        found = _embeddings(dataset, each, encoder)
+        if found.are_indexed:
+            return found  # without a look into every shard's file
+    states = {each: _current(dataset, each, encoder) for each in known}
     own = [each for each, current in states.items() if current]
     if name in states and not own and _models(dataset, name) - {encoder.digest}:
         raise UserError(
             f"embeddings {name!r} are of another model than {encoder.name}; give --name another "
             "name, or leave it out"
         )
-    best = max(own, key=lambda each: states[each], default=name or _new_name(known, encoder))
+    best = max(own, key=lambda each: states[each], default=name or _new_name(states, encoder))
     missing = len(dataset.shards) - states.get(best, 0)
     if missing:
         logger.warning(
@@ -117,7 +135,7 @@ def own_embeddings(
     return _embeddings(dataset, best, encoder)
 
 
-def _new_name(known: list[str], encoder: Encoder) -> str:
+def _new_name(known: Mapping[str, int], encoder: Encoder) -> str:
     """One that no other model's embeddings have."""
     return "clip" if "clip" not in known else f"clip-{encoder.digest[:8]}"
 
@@ -125,9 +143,10 @@ def _new_name(known: list[str], encoder: Encoder) -> str:
 def _current(dataset: Dataset, name: str, encoder: Encoder) -> int:
     """Shards whose embeddings are the model's, of the tar that is there."""
     wanted = zip(dataset.shards, dataset.sha256s, strict=True)
+    sources = ahead(lambda shard: said(dataset.root, name, shard)[0], dataset.shards)
     return sum(
-        said(dataset.root, name, shard)[0] == source_for(encoder, shard, sha256)
-        for shard, sha256 in wanted
+        source == source_for(encoder, shard, sha256)
+        for source, (shard, sha256) in zip(sources, wanted, strict=True)
     )
 
 

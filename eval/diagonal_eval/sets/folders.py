@@ -12,6 +12,7 @@ Without known class names the folders' own are taken, underscores as spaces.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -161,8 +162,9 @@ def _numbered(place: str, names: Sequence[str], num_classes: int) -> list[int]:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").strip()
+    # A Mac gives é as two characters, which no model has been trained on.
+    return unicodedata.normalize("NFC", name).replace("_", " ").strip()
 
 
 def _squashed(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", name).casefold())

@@ -192,6 +192,17 @@ def test_the_command_shows_a_table(
     assert "red square.jpg" in shown
     assert "blue [b]square" in shown
     assert "1.000" in shown
+    assert "abstain" not in shown
+
+
+@pytest.mark.usefixtures("colours")
+def test_the_table_says_where_to_abstain(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pictures: Path
+) -> None:
+    monkeypatch.chdir(pictures)
+    words = ("--labels", "big red square", "old red square", "--templates", "{}")
+    assert run(monkeypatch, *words, "--", "red square.jpg") == 0
+    assert "tie: the first two are equal, abstain" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("colours")

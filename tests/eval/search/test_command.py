@@ -75,7 +75,9 @@ def test_json_has_the_hits_with_what_leads_to_the_sample(
 
 def test_csv_keeps_captions_whole(config: SearchConfig, capsys: pytest.CaptureFixture[str]) -> None:
     main(replace(config, top=1000, format="csv"))
-    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    written = capsys.readouterr().out
+    assert written.endswith("\n")
+    lines = list(csv.DictReader(io.StringIO(written)))
     assert HOSTILE_CAPTION in {line["caption"] for line in lines}
     assert {len(line) for line in lines} == {7}
 

@@ -17,6 +17,7 @@ from diagonal_eval.embed import Encoder
 from diagonal_eval.search.command import search
 from diagonal_eval.search.config import SearchConfig
 from diagonal_eval.search.query import question
+from diagonal_eval.search.sources import own_embeddings
 from diagonal_infra.errors import UserError
 
 
@@ -176,3 +177,15 @@ def test_a_remote_dataset_is_searched_like_a_local_one(
     remote = replace(config, dataset=memory_copy(config.dataset))
     for _ in range(2):  # built, then read
         assert [(hit.row["uid"], hit.cosine) for hit in search(remote)] == expected
+
+
+def test_where_there_is_an_index_the_shards_files_are_not_opened_for_the_question(
+    config: SearchConfig, colour_encoder: Encoder
+) -> None:
+    search(config)
+    for path in Path(config.dataset, "embeddings/clip").glob("*.npz"):
+        path.rename(path.with_suffix(".away"))
+    found = own_embeddings(config.dataset, colour_encoder, checkpoint="", name="", batch_size=1)
+    assert found.are_indexed
+    with pytest.raises(UserError, match="has no embeddings 'clip'"):
+        search(config)  # which needs them to know whose the rows are

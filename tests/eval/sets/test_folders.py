@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ def test_folders_are_classes_in_sorted_order(tmp_path: Path) -> None:
     assert evalset.keys[:2] == ("Cat/0.png", "red_fox/0.png")
     assert labels(evalset) == [0, 1, 1, 2]
     assert list(evalset.read([2, 0])) == [picture(1), picture(3)]
+
+
+def test_names_are_the_same_on_any_file_system(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "café_noir")
+    assert decomposed != "café_noir"
+    evalset = opened(write_folder(tmp_path / "d", {decomposed: 1, "thé": 1}), tmp_path)
+    assert evalset.class_names == ("café noir", "thé")
 
 
 @pytest.mark.parametrize("name", ["test", "val"])
