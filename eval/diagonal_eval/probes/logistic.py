@@ -174,7 +174,7 @@ def fit(
     *,
     start: Fit | None = None,
     max_iterations: int = 1000,
-    tolerance: float = 1e-8,
+    tolerance: float = 3e-6,
 ) -> Fit:
     """The minimum for one C.
 

@@ -64,6 +64,16 @@ def test_the_minimum_is_scikit_learns(num_classes: int, c: float, dtype: torch.d
     assert accuracy == pytest.approx(theirs.score(test, test_labels_N), abs=0.002)
 
 
+@pytest.mark.parametrize("c", [1e-2, 1.0, 1e3])
+def test_at_the_usual_tolerance_the_objective_is_at_most_scikit_learns(c: float) -> None:
+    train, labels_N, _, _ = blobs(5)
+    train = (train - train.mean(axis=0)) / train.std(axis=0)
+    ours = logistic.fit(logistic.prepare_labels(train, labels_N), c)
+    theirs = LogisticRegression(C=c, max_iter=1000).fit(train.astype(np.float64), labels_N)
+    reached = objective(pair(ours.classifier), train, labels_N, c)
+    assert reached <= objective(pair(theirs), train, labels_N, c) * (1 + 1e-6)
+
+
 def test_in_double_precision_the_weights_are_scikit_learns() -> None:
     train, labels_N, _, _ = blobs(4)
     problem = logistic.prepare_labels(train, labels_N, dtype=torch.float64)
@@ -75,7 +85,7 @@ def test_in_double_precision_the_weights_are_scikit_learns() -> None:
 def test_fewer_samples_than_features_have_the_same_minimum() -> None:
     rng = np.random.default_rng(3)
     features, labels_N = rng.normal(size=(20, 50)).astype(np.float32), np.arange(20) % 4
-    ours = logistic.fit(logistic.prepare_labels(features, labels_N), 0.5)
+    ours = logistic.fit(logistic.prepare_labels(features, labels_N), 0.5, tolerance=1e-8)
     theirs = sklearn_fit(features, labels_N, 0.5)
     assert ours.place_WC.shape == (21, 4)
     reached = objective(pair(ours.classifier), features, labels_N, 0.5)
@@ -86,7 +96,8 @@ def test_fewer_samples_than_features_have_the_same_minimum() -> None:
 def test_truths_are_one_against_the_rest() -> None:
     train, labels_N, _, _ = blobs(3)
     truths_NC = np.stack([labels_N == 0, labels_N > 0, labels_N == 2], axis=1)
-    ours = logistic.fit(logistic.prepare_truths(train, truths_NC), 0.1).classifier
+    problem = logistic.prepare_truths(train, truths_NC)
+    ours = logistic.fit(problem, 0.1, tolerance=1e-8).classifier
     for column, truth_N in enumerate(truths_NC.T.astype(np.int64)):
         theirs = sklearn_fit(train, truth_N, 0.1)
         model = ours.weight_DC[:, [column]], ours.intercept_C[[column]]
@@ -110,7 +121,7 @@ def test_a_start_nearby_leads_to_the_same_minimum_sooner() -> None:
     problem = logistic.prepare_labels(train, labels_N)
     near = logistic.fit(problem, 0.9)
     warm, cold = logistic.fit(problem, 1.0, start=near), logistic.fit(problem, 1.0)
-    assert warm.objective == pytest.approx(cold.objective, rel=1e-6)
+    assert warm.objective == pytest.approx(cold.objective, rel=1e-4)
     assert warm.evaluations < cold.evaluations
 
 
