@@ -123,20 +123,20 @@ def build_index(embeddings: Embeddings, key: Key, kind: str, width: int) -> Any:
     index = empty_index(kind, width, embeddings.samples)
     if not index.is_trained:
         rows = lists_for(embeddings.samples) * TRAIN_ROWS_PER_LIST
-        index.train(_some(embeddings, key, rows, width))
+        index.train(_some(embeddings, key, rows, width)[0])
     shards = embeddings.dataset.shards
     with log.progress() as bar:
         for number, shard in bar.track(enumerate(shards), len(shards), description="index"):
             for start, block_ND in _blocks(embeddings, shard, key, width):
                 usable_N = has_vector(block_ND)
-                ids_N = np.arange(start, start + len(block_ND)) + (number << SHARD_BITS)
+                ids_N = _ids(number, start, len(block_ND))
                 index.add_with_ids(block_ND[usable_N].astype(np.float32), ids_N[usable_N])
     if not index.ntotal:
         raise UserError(
             f"none of the {embeddings.samples} samples of {embeddings.dataset.root!r} has an "
             f"embedding in {embeddings.name!r}: there is none, or none could be decoded"
         )
-    calibrate(index, kind, _some(embeddings, OTHER[key], QUESTIONS, width))
+    calibrate(index, kind, *_some(embeddings, OTHER[key], QUESTIONS, width))
     return index
 
 
@@ -153,15 +153,23 @@ def _blocks(
         yield start, rows_ND[start : start + BLOCK_ROWS]
 
 
-def _some(embeddings: Embeddings, key: Key, count: int, width: int) -> Floats:
-    """At most about `count` rows, evenly from everywhere."""
+def _some(
+    embeddings: Embeddings, key: Key, count: int, width: int
+) -> tuple[Floats, NDArray[np.int64]]:
+    """At most about `count` rows, evenly from everywhere, and their ids."""
     every = max(1, embeddings.samples // count)
-    parts = [np.empty((0, width), np.float32)]
-    for shard in embeddings.dataset.shards:
-        for _, block_ND in _blocks(embeddings, shard, key, width):
+    rows, ids = [np.empty((0, width), np.float32)], [np.empty(0, np.int64)]
+    for number, shard in enumerate(embeddings.dataset.shards):
+        for start, block_ND in _blocks(embeddings, shard, key, width):
             some_ND = block_ND[::every].astype(np.float32)
-            parts.append(some_ND[has_vector(some_ND)])
-    return np.concatenate(parts)
+            usable_N = has_vector(some_ND)
+            rows.append(some_ND[usable_N])
+            ids.append(_ids(number, start, len(block_ND))[::every][usable_N])
+    return np.concatenate(rows), np.concatenate(ids)
+
+
+def _ids(number: int, start: int, count: int) -> NDArray[np.int64]:
+    return np.arange(start, start + count) + (number << SHARD_BITS)
 
 
 def read_index(path: str) -> Any | None:

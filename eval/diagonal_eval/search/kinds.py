@@ -113,28 +113,38 @@ def one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def calibrate(index: Any, kind: str, questions_QD: Floats) -> float:
+def calibrate(index: Any, kind: str, questions_QD: Floats, own_Q: NDArray[np.int64]) -> float:
     """Set how far the index looks; returns the share found of what a full search finds.
 
     Args:
         index: with all rows.
         kind: of the index; flat has no setting.
         questions_QD: unit rows.
+        own_Q: the id of the row that each belongs to, which does not count: nobody else's question
+            has one, and rows unlike all others, which a graph hardly leads to, are the best answer
+            only to their own.
     """
     if kind == "flat" or not len(questions_QD) or not index.ntotal:
         return 1.0
-    best_QK, _ = whole(index, kind).search(questions_QD, RECALL_AT)
-    least_Q1 = best_QK.min(axis=1, keepdims=True) - TIED
+    best_QK = _of_others(*search_whole(index, kind, questions_QD, RECALL_AT + 1), own_Q)
+    least_Q1 = best_QK[:, -1:] - TIED
     found, far, most = 0.0, 1, furthest(kind, index.ntotal)
     while True:
         look(index, kind, far)
-        cosine_QK, _ = index.search(questions_QD, RECALL_AT)
-        found = float((cosine_QK >= least_Q1).mean())
+        cosine_QK, id_QK = index.search(questions_QD, RECALL_AT + 1)
+        near_QK = _of_others(cosine_QK, id_QK, own_Q)
+        found = float((near_QK >= least_Q1).mean())
         if found >= RECALL or far >= most:
             break
-        far = min(far + (far + 1) // 2, most)
+        far = min(far + (far + 3) // 4, most)
     logger.info("index calibrated kind=%s %s=%d recall=%.4f", kind, SETTINGS[kind], far, found)
     return found
+
+
+def _of_others(cosine_QK: Floats, id_QK: NDArray[np.int64], own_Q: NDArray[np.int64]) -> Floats:
+    """The ten best cosines of each question, without that of its own row."""
+    others_QK = np.where(id_QK == own_Q[:, None], -np.inf, cosine_QK)
+    return -np.sort(-others_QK, axis=1)[:, :RECALL_AT]
 
 
 def search_whole(

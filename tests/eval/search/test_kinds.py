@@ -13,11 +13,14 @@ from diagonal_eval.search.kinds import (
     lists_for,
     load_faiss,
     look,
+    search_whole,
     whole,
 )
 from diagonal_infra.errors import UserError
 
 ROWS, WIDTH = 4000, 16
+NOBODYS = np.full(60, -1)
+"""Questions that belong to no row."""
 
 
 def filled(kind: str, rows_ND: np.ndarray) -> Any:
@@ -33,7 +36,7 @@ def test_every_kind_finds_what_brute_force_finds(kind: str) -> None:
     rows_ND = unit(ROWS, WIDTH).astype(np.float16).astype(np.float32)
     questions_QD = unit(40, WIDTH, seed=1)
     index = filled(kind, rows_ND)
-    assert calibrate(index, kind, unit(60, WIDTH, seed=2)) >= 0.994
+    assert calibrate(index, kind, unit(60, WIDTH, seed=2), NOBODYS) >= 0.994
     cosine_QK, id_QK = index.search(questions_QD, 10)
     right_QN = questions_QD @ rows_ND.T
     best_QK = np.argsort(-right_QN, axis=1, kind="stable")[:, :10]
@@ -58,13 +61,29 @@ def test_a_search_through_the_whole_index_misses_nothing(kind: str) -> None:
 def test_calibration_looks_no_further_than_it_has_to() -> None:
     rows_ND, questions_QD = unit(ROWS, WIDTH), unit(60, WIDTH, seed=2)
     index = filled("ivf", rows_ND)
-    calibrate(index, "ivf", questions_QD)
+    calibrate(index, "ivf", questions_QD, NOBODYS)
     chosen = index.nprobe
     assert 1 <= chosen < furthest("ivf", ROWS)
     best_QK, _ = whole(index, "ivf").search(questions_QD, 10)
     look(index, "ivf", max(chosen // 2, 1))
     less_QK, _ = index.search(questions_QD, 10)
     assert chosen == 1 or (less_QK >= best_QK[:, -1:] - 1e-4).mean() < 0.994
+
+
+def test_a_questions_own_row_does_not_count() -> None:
+    """Rows that only their own question leads to would make all questions slow."""
+    rows_ND = unit(ROWS, WIDTH)
+    index = filled("ivf", rows_ND)
+    own = np.arange(0, 60) + 100
+    calibrate(index, "ivf", rows_ND[:60], NOBODYS)
+    with_own = index.nprobe
+    calibrate(index, "ivf", rows_ND[:60], own)
+    assert index.nprobe >= with_own  # their own rows are the ones that are found first
+    best_QK, id_QK = search_whole(index, "ivf", rows_ND[:60], 11)
+    assert (id_QK[:, 0] == own).all()
+    calibrate(index, "ivf", rows_ND[:60], own)
+    near_QK, _ = index.search(rows_ND[:60], 11)
+    assert (near_QK[:, 1:] >= best_QK[:, -1:] - 1e-4).mean() >= 0.99
 
 
 def test_few_rows_are_compared_one_by_one_and_many_are_not() -> None:
