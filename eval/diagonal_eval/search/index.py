@@ -156,15 +156,17 @@ def _blocks(
 def _some(
     embeddings: Embeddings, key: Key, count: int, width: int
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """At most about `count` rows, evenly from everywhere, and their ids."""
-    every = max(1, embeddings.samples // count)
+    """About `count` rows, evenly from everywhere, and their ids."""
+    every, seen = max(1, embeddings.samples // count), 0
     rows, ids = [np.empty((0, width), np.float32)], [np.empty(0, np.int64)]
     for number, shard in enumerate(embeddings.dataset.shards):
         for start, block_ND in _blocks(embeddings, shard, key, width):
-            some_ND = block_ND[::every].astype(np.float32)
+            some = slice(-seen % every, None, every)
+            seen += len(block_ND)
+            some_ND = block_ND[some].astype(np.float32)
             usable_N = has_vector(some_ND)
             rows.append(some_ND[usable_N])
-            ids.append(_ids(number, start, len(block_ND))[::every][usable_N])
+            ids.append(_ids(number, start, len(block_ND))[some][usable_N])
     return np.concatenate(rows), np.concatenate(ids)
 
 
