@@ -50,5 +50,6 @@ def evaluate(task: str, checkpoint: str, folder: str, world_size: int) -> list[i
 
 
 if __name__ == "__main__":
-    codes = [evaluate(*sys.argv[1:4], world_size) for world_size in (1, 2, 3)]
+    task, checkpoint, folder = sys.argv[1:]
+    codes = [evaluate(task, checkpoint, folder, world_size) for world_size in (1, 2, 3)]
     sys.exit(any(any(of_world) for of_world in codes))
