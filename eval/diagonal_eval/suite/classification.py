@@ -5,6 +5,7 @@ Shape suffixes: N pictures, C classes, D embedding width.
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from diagonal_eval.metrics import (
     worst_group_accuracy,
 )
 from diagonal_eval.spread import spread_record
+from diagonal_eval.suite.class_design import design_texts, measure_designs
 from diagonal_eval.suite.each_template import each_template
 from diagonal_eval.suite.measured import (
     EmbedTexts,
@@ -47,13 +49,17 @@ from diagonal_eval.zeroshot import (
 from diagonal_infra.errors import UserError
 
 MOST_CONFUSIONS, MOST_KEYS = 20, 4
+MOST_COSINES = 60
+"""Classes whose likeness can still be shown."""
 UNREADABLE = "(unreadable)"
 
 
-def texts_for(evalset: EvalSet, *, per_template: bool) -> list[str]:
-    """Every text that `classify` and its kin ask for."""
+def texts_for(evalset: EvalSet, how: Measuring) -> list[str]:
+    """Every text that the measurement asks for."""
     texts = [text for prompts in class_prompts(evalset).values() for text in prompts]
-    return [*texts, *prompts_for(evalset.class_names, BARE_LABEL)] if per_template else texts
+    if how.per_template:
+        texts += prompts_for(evalset.class_names, BARE_LABEL)
+    return [*texts, *design_texts(evalset, how)]
 
 
 def class_prompts(evalset: EvalSet) -> dict[str, tuple[str, ...]]:
@@ -95,10 +101,12 @@ def measure_classification(
     answers = predict(features.embedding_ND, classifier_CD, truth_N)
     logits_NC = features.embedding_ND @ classifier_CD.T * np.float32(how.logit_scale)
     measured = measure_logits(evalset, answers, logits_NC, features.readable_N, how)
-    if not how.per_template:
-        return measured
-    record = measured.record | each_template(evalset, features, embed, seed=how.seed)
-    return Measured(record=record, predictions=measured.predictions)
+    record = measured.record | measure_designs(evalset, features, embed, how)
+    if how.per_template:
+        record |= each_template(evalset, features, embed, seed=how.seed)
+    few = 2 <= len(classifier_CD) <= MOST_COSINES
+    cosines = (evalset.class_names, classifier_CD @ classifier_CD.T) if few else None
+    return replace(measured, record=record, class_cosines=cosines)
 
 
 def measure_logits(

@@ -20,6 +20,10 @@ class SuiteConfig:
     """Folder for results.json, predictions/, tables and report.html."""
     sets: SetsConfig = field(default_factory=SetsConfig)
     weak: WeakSpotConfig = field(default_factory=WeakSpotConfig)
+    class_design: str | None = None
+    """For sets with groups, such as fairness: how many of each group fall to classes of other kinds
+    that are offered too. `paper` for those of the CLIP paper (crime, non-human; then child), or a
+    JSON file {kind: [class, …]}."""
     baselines: tuple[str, ...] = ()
     """Other models' accuracies on ImageNet and its shifts, for effective robustness: their
     results.json, or CSV with name, shift, reference, shifted."""

@@ -21,6 +21,7 @@ from diagonal_eval.evalset import EvalSet
 from diagonal_eval.features import FeatureStore
 from diagonal_eval.report_tables import interval_text, percent
 from diagonal_eval.robustness_report import read_baselines, robustness_record
+from diagonal_eval.suite.class_design import kinds_named
 from diagonal_eval.suite.classification import measure_classification, texts_for
 from diagonal_eval.suite.config import SuiteConfig
 from diagonal_eval.suite.measured import Measured, Measuring
@@ -67,19 +68,23 @@ def evaluate(config: SuiteConfig, world: World) -> dict[str, Any]:
         per_template=config.per_template,
         seed=config.seed,
         resamples=config.resamples,
+        kinds=kinds_named(config.class_design),
     )
-    tasks = {}
+    tasks, similarity = {}, None
     for evalset in opened.sets:
         measured = measure(evalset, store, how, world)
         if measured is not None:
             tasks[evalset.name] = write_task(config.output, evalset, measured)
+            similarity = similarity or measured.class_cosines
     if not world.is_main:
         return {}
     results = results_record(encoder, store.transform, opened, tasks, seed=config.seed)
     robustness = robustness_record(tasks, baselines, seed=config.seed)
     results |= {} if robustness is None else {"robustness": robustness}
     storage.write_bytes(storage.join(config.output, "results.json"), run_dir.to_json(results))
-    written = write_suite_report(config.output, results, picture=pictures_of(opened.sets))
+    written = write_suite_report(
+        config.output, results, picture=pictures_of(opened.sets), similarity=similarity
+    )
     log.STDOUT.print(results_table(results))
     log.STDOUT.print(f"report: {written[0]}", soft_wrap=True, highlight=False)
     if opened.refused:
@@ -91,7 +96,7 @@ def measure(evalset: EvalSet, store: FeatureStore, how: Measuring, world: World)
     """The task's numbers, on the first rank; the others help with the features."""
     features = store.images(evalset)
     if evalset.kind in ("classification", "multilabel"):
-        texts = texts_for(evalset, per_template=how.per_template)
+        texts = texts_for(evalset, how)
     else:
         texts = caption_texts(evalset)
     rows_MD = store.texts(texts)
