@@ -57,7 +57,7 @@ takedown: .venv/ready ## ARGS='--dataset D --host H' takes samples down; RECIPE=
 train: .venv/ready ## Dataset -> run folder
 	$(RUN) diagonal_train $(RECIPE) $(or $(ARGS),$(DEMO_FILTER))
 
-eval: .venv/ready ## Checkpoint x tasks -> results, report
+eval: .venv/ready ## Checkpoint x tasks -> results, report (RECIPE=zeroshot, probe, fine-tune)
 	$(RUN) diagonal_eval $(RECIPE) $(ARGS)
 
 explore: .venv/ready ## Dataset and model -> pages in the browser (RECIPE=report: one file)
@@ -92,13 +92,19 @@ check: .venv/ready ## Format, lint and types
 	$(BIN)/ruff check
 	$(BIN)/pyright
 
-test: .venv/ready ## The test suite, on two cores, in minutes
+# CLIP_benchmark's metrics, which ours are compared with, fail on numpy 2.4 and later.
+.venv/peer: .venv/ready
+	rm -rf $@ $@.partial
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --target $@.partial "numpy<2.4"
+	mv $@.partial $@
+
+test: .venv/ready .venv/peer ## The test suite, on two cores, in minutes
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow and not gpu" $(ARGS)
 
-test-all: .venv/ready ## The demo's own test too; needs npm
+test-all: .venv/ready .venv/peer ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, filters, explore, reshard, dedup, scores, loss, train, accuracy or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, filters, explore, reshard, dedup, scores, eval, linear_probe, search, loss, train, accuracy or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

@@ -15,8 +15,13 @@ OWNERS = {
         "diagonal_infra/ray_cluster.py",
         "diagonal_infra/ray_workers.py",
         "diagonal_train/ray_train.py",
+        "diagonal_eval/suite/ray_validation.py",
     },
-    "open_clip": {"diagonal_train/encoders/models.py"},
+    "open_clip": {
+        "diagonal_train/encoders/models.py",
+        "diagonal_train/encoders/published.py",
+        "diagonal_train/encoders/pooled.py",
+    },
 }
 
 

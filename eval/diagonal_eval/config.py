@@ -19,6 +19,8 @@ class EvalConfig:
     """Ground truth of the demo's drawings, Parquet: url, style, hexcode, label, held-out flags."""
     templates: tuple[str, ...]
     """Prompt templates of the ensemble; {} stands for the class name."""
+    tasks: tuple[str, ...] = ()
+    """Further tasks, as `zeroshot` takes them: digits, weak, wds:DIR."""
     batch_size: int = 256
     """Pictures or texts embedded at a time."""
     seed: int = 0

@@ -2,9 +2,10 @@
 
     python -m diagonal_eval demo --checkpoint out/demo/run --output out/demo/eval
 
-Writes OUTPUT/results.json, predictions.parquet, report.html and config.json; embeddings are cached
-in OUTPUT/cache by content, so the same checkpoint on the same data is not embedded twice. What the
-model was trained on stands in the run's own config.json; funnel and leak check follow it.
+Writes OUTPUT/results.json, predictions.parquet, report.html, tasks.html and config.json; embeddings
+are cached in OUTPUT/cache by content, so the same checkpoint on the same data is not embedded
+twice. What the model was trained on stands in the run's own config.json; funnel and leak check
+follow it.
 
 Shape suffixes: N drawings or texts, D embedding width.
 """
@@ -44,9 +45,9 @@ from diagonal_eval.embed import (
     embed_images,
     embed_texts,
     load_encoder,
-    split_checkpoint,
 )
-from diagonal_eval.features import ImageFeatures
+from diagonal_eval.features import FeatureStore, ImageFeatures
+from diagonal_eval.model_names import split_checkpoint
 from diagonal_eval.pictures import (
     held_out_sheet,
     kept_sheet,
@@ -64,11 +65,16 @@ from diagonal_eval.results import (
     results_json,
 )
 from diagonal_eval.suite.classification import measure_classification
+from diagonal_eval.suite.config import SuiteConfig
 from diagonal_eval.suite.measured import Measuring
-from diagonal_eval.suite.run import write_task
+from diagonal_eval.suite.opening import Opened, open_all
+from diagonal_eval.suite.run import measure as measure_set
+from diagonal_eval.suite.run import pictures_of, results_record, write_task
+from diagonal_eval.suite_report.write import write_suite_report
 from diagonal_eval.training_data import TrainingData, read_training_data
 from diagonal_eval.zeroshot import BARE_LABEL, EmbedTexts, prompts_for
 from diagonal_infra import log, run_dir, storage
+from diagonal_train.distributed import World
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +100,8 @@ def main(config: EvalConfig) -> None:
     images_ND = embed_drawings(config, inputs, encoder)
     embed = text_lookup(config, inputs.labels, encoder)
     results = measure(config, inputs, encoder, images_ND, embed, started)
-    write_results(config, inputs, results, measure_tasks(config, inputs, encoder, images_ND, embed))
+    tasks = measure_tasks(config, inputs, encoder, images_ND, embed)
+    write_results(config, inputs, results, tasks)
     initial = load_encoder(config.checkpoint, step=0)
     report = storage.join(config.output, "report.html")
     write_report(report, gather_report(config, inputs, results, before=initial, after=encoder))
@@ -153,22 +160,43 @@ def measure_tasks(
     images_ND: NDArray[np.float16],
     embed: EmbedTexts,
 ) -> dict[str, Any]:
-    """The held-out styles as tasks like any other, with predictions that `compare` reads."""
+    """The held-out styles and the further tasks as the zero-shot suite has them: its results.json.
+
+    Their predictions are what `compare` reads; tasks.html shows them.
+    """
     how = Measuring(
         logit_scale=encoder.logit_scale, seed=config.seed, resamples=config.bootstrap_resamples
     )
-    tasks = {}
+    own, tasks = [], {}
     for task in plan_tasks(inputs.labels, inputs.drawings):
         if not task.held_out_style:
             continue
         evalset = as_evalset(task, inputs.drawings, inputs.dataset, config.templates)
         rows_ND = images_ND[task.drawings_N].astype(np.float32)
         features = ImageFeatures(
-            embedding_ND=rows_ND, pooled_NP=rows_ND, readable_N=rows_ND.any(axis=1)
+            embedding_ND=rows_ND,
+            pooled_NP=rows_ND,
+            readable_N=np.any(rows_ND, axis=1, keepdims=True)[:, 0],
         )
         measured = measure_classification(evalset, features, embed, how)
+        own.append(evalset)
         tasks[evalset.name] = write_task(config.output, evalset, measured)
-    return tasks
+    opened, transform = Opened(sets=(), absent={}, refused={}), ""
+    if config.tasks:
+        suite = SuiteConfig(
+            checkpoint=config.checkpoint, tasks=config.tasks, output=config.output, seed=config.seed
+        )
+        opened = open_all(suite, World())
+        store = FeatureStore(storage.join(config.output, "cache"), encoder)
+        transform = store.transform
+        for evalset in opened.sets:
+            measured = measure_set(evalset, store, how, World())
+            assert measured is not None
+            tasks[evalset.name] = write_task(config.output, evalset, measured)
+    record = results_record(encoder, transform, opened, tasks, seed=config.seed)
+    picture = pictures_of([*own, *opened.sets])
+    write_suite_report(config.output, record, picture=picture, page="tasks.html")
+    return record
 
 
 def embed_drawings(config: EvalConfig, inputs: Inputs, encoder: Encoder) -> NDArray[np.float16]:
@@ -213,13 +241,13 @@ def count_leaked(inputs: Inputs) -> int | None:
 
 
 def write_results(
-    config: EvalConfig, inputs: Inputs, results: Results, tasks: dict[str, Any]
+    config: EvalConfig, inputs: Inputs, results: Results, suite: dict[str, Any]
 ) -> None:
     """predictions.parquet, then results.json."""
     buffer = io.BytesIO()
     pq.write_table(predictions_table(results.tasks, inputs.drawings), buffer)
     storage.write_bytes(storage.join(config.output, "predictions.parquet"), buffer.getvalue())
-    record = run_dir.to_json(results_json(results) | {"tasks": tasks})
+    record = run_dir.to_json(suite | results_json(results))
     storage.write_bytes(storage.join(config.output, "results.json"), record)
 
 

@@ -25,18 +25,16 @@ from torch import Tensor
 
 from diagonal_eval.ahead import Ahead
 from diagonal_eval.dataset import content_digest
+from diagonal_eval.model_names import OPEN_CLIP, open_clip_name, shown_name, split_checkpoint
 from diagonal_infra import log, storage
-from diagonal_infra.errors import CheckpointError, UserError
+from diagonal_infra.errors import CheckpointError
 from diagonal_train.encoders.load import load_model, load_pretrained
-from diagonal_train.encoders.models import has_built_in
-from diagonal_train.encoders.published import UNTRAINED, WITH_WEIGHTS
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.open_clip_pixels import Resize
 from diagonal_train.streaming.transforms import preprocess_for_eval
 
 Halves = NDArray[np.float16]
 OnBatch = Callable[[int], object]
-OPEN_CLIP = "open_clip:"
 PROBE_TEXT = "a photo of 2 cats, ça va?"
 """Its tokens stand for the tokenizer in an encoder's digest."""
 logger = logging.getLogger(__name__)
@@ -93,7 +91,7 @@ def load_encoder(model: str, *, step: int | None = None, pretrained: str | None 
         name = f"{run} at step {loaded.step}"
     else:
         loaded = load_pretrained(published, device)
-        name = f"{OPEN_CLIP}{published}"
+        name = f"{OPEN_CLIP}{shown_name(published)}"
     return build_encoder(
         loaded.model,
         name=name,
@@ -105,43 +103,6 @@ def load_encoder(model: str, *, step: int | None = None, pretrained: str | None 
         device=device,
         resize=loaded.resize,
     )
-
-
-def open_clip_name(model: str, pretrained: str | None) -> str | None:
-    """MODEL/WEIGHTS, `local-dir:FOLDER` or `hf-hub:NAME`; None for the path of a run.
-
-    MODEL:WEIGHTS is the same. A model whose name begins with `open_clip:` may stand without
-    weights: then it is untrained, which shows what chance gives.
-
-    Raises:
-        UserError: the name is one of open_clip's without weights, or neither that nor a run.
-    """
-    name = model.removeprefix(OPEN_CLIP)
-    if name != model and not name.startswith(WITH_WEIGHTS):
-        name = name.replace(":", "/", 1)
-    is_run = storage.exists(storage.join(split_checkpoint(model)[0], "config.json"))
-    with_weights = name.startswith(WITH_WEIGHTS)
-    built_in = not with_weights and has_built_in(name.partition("/")[0])
-    if is_run or not (built_in or with_weights or name != model):
-        if pretrained is not None:
-            raise UserError(f"--pretrained {pretrained}: {model!r} is no model of open_clip's")
-        if not is_run:
-            raise UserError(
-                f"{model!r} is neither a run (no config.json; train one with 'make train') nor a "
-                "model that open_clip knows"
-            )
-        return None
-    if pretrained is not None:
-        return f"{name}/{pretrained}"
-    if built_in and name != model and "/" not in name:
-        logger.warning("no weights named, so the model is untrained model=%s", name)
-        return f"{name}/{UNTRAINED}"
-    if built_in and "/" not in name:
-        raise UserError(
-            f"--model {name} is a model of open_clip's without weights; give a file of them: "
-            "--pretrained FILE"
-        )
-    return name
 
 
 def build_encoder(
@@ -179,14 +140,6 @@ def build_encoder(
         resize=resize or Resize(),
         logit_scale=scale,
     )
-
-
-def split_checkpoint(checkpoint: str) -> tuple[str, int | None]:
-    """`RUN/checkpoints/step-00001000` → RUN and 1000; any other path is a run folder."""
-    run, mark, name = checkpoint.rstrip("/").rpartition("/checkpoints/step-")
-    if mark and name.isdecimal():
-        return run, int(name)
-    return checkpoint.rstrip("/"), None
 
 
 def embed_images(

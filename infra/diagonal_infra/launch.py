@@ -39,6 +39,8 @@ RAY_FLAGS = {
     "train": ("--launcher", "ray"),
 }
 """Stages that use Ray, and the flags that make them."""
+RANKED = ("train", "eval")
+"""Stages that know of ranks; of eval the recipe zeroshot does."""
 logger = logging.getLogger(__name__)
 
 
@@ -51,8 +53,8 @@ class LaunchConfig:
     recipe: str = "demo"
     """Recipe of that stage."""
     on: Literal["local", "torchrun", "ray"] = "local"
-    """local: one process; torchrun: `processes` ranks on this machine (train); ray: the cluster at
-    --address, or one of its own on this machine (shards, reshard and train)."""
+    """local: one process; torchrun: `processes` ranks on this machine (train, eval); ray: the
+    cluster at --address, or one of its own on this machine (shards, reshard and train)."""
     processes: Annotated[int, also("--workers")] = 1
     """Ranks of torchrun or Ray Train; shards built at a time on Ray."""
     workers_min: int | None = None
@@ -65,8 +67,9 @@ class LaunchConfig:
     """Print the command and stop."""
 
     def __post_init__(self) -> None:
-        if self.on == "torchrun" and self.target != "train":
-            raise ValueError(f"--on torchrun starts ranks of train only, not of {self.target}")
+        if self.on == "torchrun" and self.target not in RANKED:
+            known = " and ".join(RANKED)
+            raise ValueError(f"--on torchrun starts ranks of {known} only, not of {self.target}")
         if self.on == "ray" and self.target not in RAY_FLAGS:
             known = ", ".join(RAY_FLAGS)
             raise ValueError(f"{self.target} has no Ray part; --on ray is for {known}")

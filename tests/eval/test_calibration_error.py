@@ -130,14 +130,14 @@ def test_the_interval_of_the_ece_holds_the_truth_about_as_often_as_it_says() -> 
         low, high = ece_interval(confidence_N, correct_N, seed=trial, resamples=200)
         # Right 0.7 times as often as it says: the error is 0.3 of the mean confidence, 0.65.
         held += low <= 0.3 * 0.65 <= high
-    assert 85 <= held <= 99
+    assert 88 <= held <= 99
 
 
 def test_the_interval_of_a_calibrated_model_reaches_zero() -> None:
     confidence_N, correct_N = calibrated(np.random.default_rng(3), 2000)
     low, high = ece_interval(confidence_N, correct_N, seed=0)
     assert low == 0.0
-    assert high < 0.05
+    assert high < 0.07
 
 
 def test_no_answers_are_refused() -> None:

@@ -16,9 +16,8 @@ from diagonal_eval.embed import (
     embed_images,
     embed_texts,
     load_encoder,
-    open_clip_name,
-    split_checkpoint,
 )
+from diagonal_eval.model_names import open_clip_name, split_checkpoint
 from diagonal_infra.errors import CheckpointError, UserError
 from diagonal_train.encoders.load import load_model
 from diagonal_train.exporting.open_clip import write_open_clip

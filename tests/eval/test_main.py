@@ -179,6 +179,6 @@ def test_the_command_starts_as_a_module() -> None:
 
 
 def test_recipes_build_and_name_every_flag() -> None:
-    flags = {"checkpoint", "output", "data", "labels", "templates", "batch_size"}
+    flags = {"checkpoint", "output", "data", "labels", "templates", "tasks", "batch_size"}
     flags |= {"seed", "bootstrap_resamples", "matrix_pairs", "sheet_samples"}
     assert set(vars(parse_recipe(EVAL, description="", args=["demo"]))) == flags

@@ -54,7 +54,7 @@ def test_a_subset_is_held_against_the_same_classes() -> None:
     assert shift["reference_acc1"] == pytest.approx(0.8)
     assert shift["reference_n"] == 100
     assert shift["relative"]["value"] == pytest.approx(0.5)
-    assert "same 2 classes" in shift["note"]
+    assert "2 of its 2 classes" in shift["note"]
 
 
 def test_a_subset_without_results_per_class_says_what_it_is_held_against() -> None:

@@ -39,6 +39,13 @@ def test_the_other_half_is_better_calibrated_and_as_accurate() -> None:
     assert not fit.at_bound
 
 
+def test_a_large_half_is_fitted_on_a_part_and_judged_whole() -> None:
+    fit = fit_on_half(*drawn(12_000, 8.0), seed=0)
+    assert fit is not None
+    assert (fit.n_fit, fit.n_test) == (5000, 6000)
+    assert fit.temperature == pytest.approx(8.0, rel=0.1)
+
+
 def test_a_model_that_is_always_right_is_at_the_bound() -> None:
     fit = fit_on_half(np.tile([1.0, 0.0], (20, 1)), np.zeros(20, dtype=np.int64), seed=0)
     assert fit is not None

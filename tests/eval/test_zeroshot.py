@@ -53,10 +53,11 @@ def test_accuracy_of_a_hand_counted_case() -> None:
     assert predictions.top_NK[1].tolist() == [1, 0, 2, 3, 4]
 
 
-def test_ties_count_against_the_model() -> None:
+def test_of_classes_that_tie_the_first_is_predicted() -> None:
     classifier = normalise(np.ones((4, 3)))
-    predictions = predict(np.ones((1, 3)), classifier, np.array([0]))
-    assert predictions.rank_N.tolist() == [3]
+    predictions = predict(np.ones((4, 3)), classifier, np.arange(4))
+    assert predictions.rank_N.tolist() == [0, 1, 2, 3]
+    assert predictions.top_NK[:, 0].tolist() == [0] * 4
 
 
 def test_a_picture_without_embedding_is_wrong() -> None:

@@ -34,7 +34,7 @@ def test_scores_on_ray_are_not_in_one_process() -> None:
 
 
 def test_what_cannot_be_launched_is_refused() -> None:
-    with pytest.raises(ValueError, match="ranks of train only"):
+    with pytest.raises(ValueError, match="ranks of train and eval only"):
         LaunchConfig(target="shards", on="torchrun")
     with pytest.raises(ValueError, match="eval has no Ray part"):
         LaunchConfig(target="eval", on="ray", address="127.0.0.1:6379")

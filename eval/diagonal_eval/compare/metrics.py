@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from diagonal_eval.metrics import (
+    NONE_PREDICTED,
     average_precisions,
     macro_f1,
     mean_per_class_recall,
@@ -126,7 +127,11 @@ def _of_classes(metric: Callable[..., float], a: pa.Table, b: pa.Table) -> Paire
         np.concatenate([column.to_numpy(zero_copy_only=False) for column in columns]).astype(str),
         return_inverse=True,
     )
-    cells_K3, count_K = _cells(index.reshape(3, -1))
+    truth_N, *predicted = index.reshape(3, -1)
+    if metric is mean_per_class_recall:
+        # Which wrong class it was tells nothing: far fewer cells.
+        predicted = [np.where(one_N == truth_N, one_N, NONE_PREDICTED) for one_N in predicted]
+    cells_K3, count_K = _cells([truth_N, *predicted])
     truth_K, first_K, second_K = cells_K3.T
     return PairedMetric(
         n=a.num_rows,
@@ -136,20 +141,24 @@ def _of_classes(metric: Callable[..., float], a: pa.Table, b: pa.Table) -> Paire
     )
 
 
-def _worst_group(a: pa.Table, b: pa.Table) -> PairedMetric:
+def _worst_group(a: pa.Table, b: pa.Table) -> PairedMetric | None:
+    """Samples of no group are in none of them."""
     groups = a.column("group").to_numpy(zero_copy_only=False).astype(str)
-    group_N = np.unique(groups, return_inverse=True)[1]
-    cells_K3, count_K = _cells([group_N, correct_flags(a), correct_flags(b)])
+    rows_N = groups != ""
+    if not rows_N.any():
+        return None
+    group_N = np.unique(groups[rows_N], return_inverse=True)[1]
+    cells_K3, count_K = _cells([group_N, correct_flags(a)[rows_N], correct_flags(b)[rows_N]])
     group_K, first_K, second_K = cells_K3.T
     return PairedMetric(
-        n=a.num_rows,
+        n=len(group_N),
         count_K=count_K,
         a=lambda weight_K: worst_group_accuracy(group_K, first_K.astype(bool), weight_K),
         b=lambda weight_K: worst_group_accuracy(group_K, second_K.astype(bool), weight_K),
     )
 
 
-def _cells(columns: Sequence[NDArray[np.generic]] | NDArray[np.int64]) -> tuple[NDArray, Doubles]:
+def _cells(columns: Sequence[NDArray[np.generic]]) -> tuple[NDArray, Doubles]:
     """The distinct rows of some columns, and how often each stands there."""
     cells, counts = np.unique(np.stack(list(columns), axis=1), axis=0, return_counts=True)
     return cells, counts.astype(float)

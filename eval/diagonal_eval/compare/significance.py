@@ -2,7 +2,6 @@
 
     mcnemar_p        exact, for shares of hits: only samples on which the models differ count
     bootstrap        both metrics on the same resample, so that what is common cancels
-    holm             one level for all tasks together (Holm, 1979)
 
 Shape suffixes: K cells, R resamples, T tasks.
 """
@@ -60,16 +59,6 @@ def bootstrap_p(differences_R: Doubles) -> float:
     known_R = differences_R[~np.isnan(differences_R)]
     tail = min(int((known_R <= 0).sum()), int((known_R >= 0).sum()))
     return min(1.0, 2 * (tail + 1) / (len(known_R) + 1))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: those below α are significant with at most α of any false one."""
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
 
 
 def overall_differences(differences_TR: Doubles, seed: int) -> Doubles:

@@ -24,10 +24,10 @@ from diagonal_eval.compare.metrics import (
 from diagonal_eval.compare.significance import (
     bootstrap_differences,
     bootstrap_p,
-    holm,
     mcnemar_p,
     percentile_interval,
 )
+from diagonal_eval.group_errors import holm
 from diagonal_eval.intervals import Interval
 
 SAME_VALUE = 1e-6

@@ -4,14 +4,18 @@ Shape suffixes: N pictures, C classes, D embedding width.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from diagonal_eval.calibration import calibration_record, measure_calibration
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.features import ImageFeatures
+from diagonal_eval.group_errors import compare_groups, gaps_record, groups_record
 from diagonal_eval.metrics import (
     NONE_PREDICTED,
     bootstrap_interval,
@@ -22,16 +26,18 @@ from diagonal_eval.metrics import (
     roc_auc,
     worst_group_accuracy,
 )
+from diagonal_eval.spread import spread_record
+from diagonal_eval.suite.class_design import design_texts, measure_designs
+from diagonal_eval.suite.each_template import each_template
 from diagonal_eval.suite.measured import (
     EmbedTexts,
     Measured,
     Measuring,
     Numbers,
     prediction_table,
-    rate_of,
-    rate_record,
     softmax_of,
 )
+from diagonal_eval.weak_spots.skin_tone import tone_spread
 from diagonal_eval.zeroshot import (
     BARE_LABEL,
     Floats,
@@ -43,13 +49,17 @@ from diagonal_eval.zeroshot import (
 from diagonal_infra.errors import UserError
 
 MOST_CONFUSIONS, MOST_KEYS = 20, 4
+MOST_COSINES = 60
+"""Classes whose likeness can still be shown."""
 UNREADABLE = "(unreadable)"
 
 
-def texts_for(evalset: EvalSet, *, per_template: bool) -> list[str]:
-    """Every text that `classify` and its kin ask for."""
+def texts_for(evalset: EvalSet, how: Measuring) -> list[str]:
+    """Every text that the measurement asks for."""
     texts = [text for prompts in class_prompts(evalset).values() for text in prompts]
-    return [*texts, *prompts_for(evalset.class_names, BARE_LABEL)] if per_template else texts
+    if how.per_template:
+        texts += prompts_for(evalset.class_names, BARE_LABEL)
+    return [*texts, *design_texts(evalset, how)]
 
 
 def class_prompts(evalset: EvalSet) -> dict[str, tuple[str, ...]]:
@@ -89,20 +99,42 @@ def measure_classification(
     assert truth_N is not None
     classifier_CD = ensemble_classifier(evalset, embed)
     answers = predict(features.embedding_ND, classifier_CD, truth_N)
-    predicted_N = np.where(features.readable_N, answers.top_NK[:, 0], NONE_PREDICTED)
     logits_NC = features.embedding_ND @ classifier_CD.T * np.float32(how.logit_scale)
+    measured = measure_logits(evalset, answers, logits_NC, features.readable_N, how)
+    record = measured.record | measure_designs(evalset, features, embed, how)
+    if how.per_template:
+        record |= each_template(evalset, features, embed, seed=how.seed)
+    few = 2 <= len(classifier_CD) <= MOST_COSINES
+    cosines = (evalset.class_names, classifier_CD @ classifier_CD.T) if few else None
+    return replace(measured, record=record, class_cosines=cosines)
+
+
+def measure_logits(
+    evalset: EvalSet,
+    answers: Predictions,
+    logits_NC: Floats,
+    readable_N: NDArray[np.bool_],
+    how: Measuring,
+) -> Measured:
+    """What any classifier's answers amount to; its logits give confidences and margins."""
+    predicted_N = np.where(readable_N, answers.top_NK[:, 0], NONE_PREDICTED)
     numbers = _numbers(evalset, answers, predicted_N, logits_NC, how)
     record = {
         "metrics": numbers.metrics,
         "ci95": numbers.ci95,
         "chance": 1 / len(evalset.class_names),
         "classes": len(evalset.class_names),
-        "groups": _groups(evalset, answers.rank_N == 0),
+        **_groups(evalset, answers.rank_N == 0, how),
         "per_class": _per_class(evalset, predicted_N),
         "confusions": _confusions(evalset, predicted_N),
     }
-    if how.per_template:
-        record |= _each_template(evalset, features, embed)
+    # A picture that cannot be read has no confidence that could be believed or not.
+    truth_N = evalset.labels_N
+    assert truth_N is not None
+    calibration = measure_calibration(
+        logits_NC[readable_N], truth_N[readable_N], seed=how.seed, resamples=how.resamples
+    )
+    record["calibration"] = calibration_record(calibration)
     return Measured(record=record, predictions=_table(evalset, answers, predicted_N, logits_NC))
 
 
@@ -154,35 +186,13 @@ def _add_worst_group(
     numbers.add("worst_group_acc1", statistic(np.ones(len(rows))), interval)
 
 
-def _each_template(evalset: EvalSet, features: ImageFeatures, embed: EmbedTexts) -> dict[str, Any]:
-    """acc1 of each template alone, and of the bare label."""
-    truth_N = evalset.labels_N
-    assert truth_N is not None
-
-    def alone(template: str) -> dict[str, Any]:
-        classifier_CD = build_classifier(embed, evalset.class_names, (template,))
-        answers = predict(features.embedding_ND, classifier_CD, truth_N)
-        return rate_record(answers.accuracy(1))
-
-    templates = evalset.templates if evalset.prompts is None else ()
-    return {
-        "per_template": {template: alone(template) for template in templates},
-        "bare_label": alone(BARE_LABEL[0]),
-    }
-
-
-def _groups(
-    evalset: EvalSet, correct_N: NDArray[np.bool_]
-) -> Mapping[str, Mapping[str, dict[str, Any]]]:
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for attribute, values in evalset.groups.items():
-        names, group_N = group_indexes(values)
-        found[attribute] = {
-            name: rate_record(rate_of(correct_N[group_N == g]))
-            for g, name in enumerate(names)
-            if name
-        }
-    return found
+def _groups(evalset: EvalSet, correct_N: NDArray[np.bool_], how: Measuring) -> dict[str, Any]:
+    """Right answers of every group, and the gap between the best and the worst."""
+    found = compare_groups(correct_N, evalset.groups, seed=how.seed)
+    record = {"groups": groups_record(found), "group_gaps": gaps_record(found)}
+    if {"family", "skin_tone"} <= set(evalset.groups):
+        record["tone_spread"] = spread_record(tone_spread(evalset, correct_N, seed=how.seed))
+    return record
 
 
 def _per_class(evalset: EvalSet, predicted_N: NDArray[np.int64]) -> dict[str, Any]:
@@ -233,8 +243,23 @@ def _table(
             "correct": answers.rank_N == 0,
             "rank": answers.rank_N,
             "confidence": confidence_N,
-        }
+        },
+        _what_the_headline_needs(evalset, logits_NC),
     )
+
+
+def _what_the_headline_needs(evalset: EvalSet, logits_NC: Floats) -> dict[str, Any]:
+    """Columns without which `compare` could not compute the headline again."""
+    if evalset.metric == "worst_group_acc1" and evalset.groups:
+        return {"group": pa.array(next(iter(evalset.groups.values())), pa.string())}
+    if evalset.metric == "roc_auc" and len(evalset.class_names) == 2:
+        assert evalset.labels_N is not None
+        truths_NC = evalset.labels_N[:, None] == np.arange(2)
+        return {
+            "scores": pa.array(list(logits_NC), pa.list_(pa.float32())),
+            "truths": pa.array(list(truths_NC), pa.list_(pa.bool_())),
+        }
+    return {}
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from diagonal_eval.sets.config import SetsConfig
+from diagonal_eval.weak_spots.config import WeakSpotConfig
 from diagonal_infra.errors import require
 
 
@@ -13,11 +14,19 @@ class SuiteConfig:
     checkpoint: str
     """Run folder, RUN/checkpoints/step-00001000, or a model of open_clip's: open_clip:NAME:FILE."""
     tasks: tuple[str, ...]
-    """Sets by name, by collection (clip-paper, vtab+, shifts, retrieval, …) or by place: wds:DIR,
-    folder:DIR, shards:DATASET."""
+    """Sets by name, by collection (clip-paper, vtab+, shifts, retrieval, weak, …) or by place:
+    wds:DIR, folder:DIR, shards:DATASET. `python -m diagonal_eval.sets list` shows them."""
     output: str
     """Folder for results.json, predictions/, tables and report.html."""
     sets: SetsConfig = field(default_factory=SetsConfig)
+    weak: WeakSpotConfig = field(default_factory=WeakSpotConfig)
+    class_design: str | None = None
+    """For sets with groups, such as fairness: how many of each group fall to classes of other kinds
+    that are offered too. `paper` for those of the CLIP paper (crime, non-human; then child), or a
+    JSON file {kind: [class, …]}."""
+    baselines: tuple[str, ...] = ()
+    """Other models' accuracies on ImageNet and its shifts, for effective robustness: their
+    results.json, or CSV with name, shift, reference, shifted."""
     follow: str | None = None
     """A run whose checkpoints are evaluated as they land, in place of --checkpoint."""
     poll_seconds: float = 30.0

@@ -26,6 +26,8 @@ PREDICTIONS_SCHEMA = pa.schema(
         pa.field("confidence", pa.float32(), nullable=False),
     ]
 )
+Kinds = Mapping[str, Sequence[str]]
+"""Kind, such as `crime`, to its classes."""
 EmbedTexts = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
@@ -37,6 +39,8 @@ class Measuring:
     per_template: bool = True
     seed: int = 0
     resamples: int = 1000
+    kinds: Kinds | None = None
+    """Of the classes that the class-design sweep offers; None: no sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class Measured:
 
     record: dict[str, Any]
     predictions: pa.Table
+    class_cosines: tuple[Sequence[str], NDArray[np.float32]] | None = None
+    """Of few classes: their names, and how alike their prompts are."""
 
 
 @dataclass(kw_only=True)

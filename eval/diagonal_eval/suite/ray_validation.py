@@ -9,7 +9,6 @@ that are not on Ray are followed by `--follow`. Ray is imported here and nowhere
 """
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import ray.train
@@ -27,13 +26,14 @@ def validation_config(config: SuiteConfig, **resources: Any) -> ray.train.Valida
         config: whose checkpoint is left to Ray, and whose output holds a folder per checkpoint.
         resources: of the task, as `ray.remote` takes them.
     """
-    validate = partial(validate_checkpoint, config=config)
+
+    def validate(checkpoint: ray.train.Checkpoint, **_: Any) -> dict[str, float]:
+        return validate_checkpoint(checkpoint, config)
+
     return ray.train.ValidationConfig(validate, ray_remote_kwargs=resources)
 
 
-def validate_checkpoint(
-    checkpoint: ray.train.Checkpoint, *, config: SuiteConfig
-) -> dict[str, float]:
+def validate_checkpoint(checkpoint: ray.train.Checkpoint, config: SuiteConfig) -> dict[str, float]:
     """Every metric of every task, as `TASK/METRIC`."""
     path = str(checkpoint.path).rstrip("/")
     output = storage.join(config.output, path.rsplit("/", 1)[-1])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.features import ImageFeatures
+from diagonal_eval.group_errors import compare_groups, gaps_record, groups_record
 from diagonal_eval.intervals import bootstrap_mean_interval
 from diagonal_eval.retrieval import CHUNK_ROWS, RECALL_AT
 from diagonal_eval.suite.measured import (
@@ -27,7 +28,6 @@ from diagonal_eval.suite.measured import (
     Numbers,
     prediction_table,
     rate_of,
-    rate_record,
 )
 
 NEVER = np.iinfo(np.int32).max
@@ -149,18 +149,14 @@ def measure_selection(
         "rank": rank_N,
         "confidence": confidence_N,
     }
+    groups = {name: values for name, values in evalset.groups.items() if name != "pair"}
+    found = compare_groups(correct_N, groups, seed=how.seed)
     record = {
         "metrics": numbers.metrics,
         "ci95": numbers.ci95,
         "chance": float(np.mean([1 / size for size in sizes])),
-        "groups": {
-            attribute: {
-                value: rate_record(rate_of(correct_N[np.array(values) == value]), "text_acc")
-                for value in sorted(set(values))
-            }
-            for attribute, values in evalset.groups.items()
-            if attribute != "pair"
-        },
+        "groups": groups_record(found, "text_acc"),
+        "group_gaps": gaps_record(found),
     }
     return Measured(record=record, predictions=prediction_table(columns))
 

@@ -9,29 +9,29 @@ absent or contradicts itself stands in results.json with what is wrong; the othe
 
 import io
 import logging
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import pyarrow.parquet as pq
-import torch.distributed as dist
 from rich.table import Table
 
 from diagonal_eval.embed import Encoder, load_encoder
 from diagonal_eval.evalset import EvalSet
 from diagonal_eval.features import FeatureStore
 from diagonal_eval.report_tables import interval_text, percent
-from diagonal_eval.sets.config import AbsentSetError
-from diagonal_eval.sets.opening import open_set
-from diagonal_eval.sets.registry import expand
+from diagonal_eval.robustness_report import read_baselines, robustness_record
+from diagonal_eval.suite.class_design import kinds_named
 from diagonal_eval.suite.classification import measure_classification, texts_for
 from diagonal_eval.suite.config import SuiteConfig
 from diagonal_eval.suite.measured import Measured, Measuring
 from diagonal_eval.suite.multilabel import measure_multilabel
+from diagonal_eval.suite.opening import Opened, open_all
 from diagonal_eval.suite.retrieving import caption_texts, measure_retrieval, measure_selection
+from diagonal_eval.suite_report.predictions import predictions_path
+from diagonal_eval.suite_report.write import write_suite_report
 from diagonal_infra import log, run_dir, storage
-from diagonal_infra.errors import UnitError, UserError
+from diagonal_infra.errors import UnitError
 from diagonal_train.distributed import World
 
 MEASURES = {
@@ -40,18 +40,9 @@ MEASURES = {
     "retrieval": measure_retrieval,
     "selection": measure_selection,
 }
+VERSIONS = ("torch", "open_clip_torch", "numpy", "pillow")
+"""Of what the numbers depend on."""
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """What became of the tasks that were asked for."""
-
-    sets: tuple[EvalSet, ...]
-    absent: Mapping[str, str]
-    """Why, and how to get the set."""
-    refused: Mapping[str, str]
-    """What is wrong with the set."""
 
 
 def evaluate(config: SuiteConfig, world: World) -> dict[str, Any]:
@@ -65,7 +56,7 @@ def evaluate(config: SuiteConfig, world: World) -> dict[str, Any]:
         UnitError: some sets were refused; the others are measured and written.
         CheckpointError: the model is broken.
     """
-    opened = open_all(config, world)
+    opened, baselines = open_all(config, world), read_baselines(config.baselines)
     if world.is_main:
         storage.check_writable(config.output)
         run_dir.write_config(config.output, config)
@@ -77,56 +68,35 @@ def evaluate(config: SuiteConfig, world: World) -> dict[str, Any]:
         per_template=config.per_template,
         seed=config.seed,
         resamples=config.resamples,
+        kinds=kinds_named(config.class_design),
     )
-    tasks = {}
+    tasks, similarity = {}, None
     for evalset in opened.sets:
         measured = measure(evalset, store, how, world)
         if measured is not None:
             tasks[evalset.name] = write_task(config.output, evalset, measured)
+            similarity = similarity or measured.class_cosines
     if not world.is_main:
         return {}
-    results = results_record(config, encoder, store, opened, tasks)
-    path = storage.join(config.output, "results.json")
-    storage.write_bytes(path, run_dir.to_json(results))
+    results = results_record(encoder, store.transform, opened, tasks, seed=config.seed)
+    robustness = robustness_record(tasks, baselines, seed=config.seed)
+    results |= {} if robustness is None else {"robustness": robustness}
+    storage.write_bytes(storage.join(config.output, "results.json"), run_dir.to_json(results))
+    written = write_suite_report(
+        config.output, results, picture=pictures_of(opened.sets), similarity=similarity
+    )
     log.STDOUT.print(results_table(results))
-    log.STDOUT.print(f"results: {path}", soft_wrap=True, highlight=False)
+    log.STDOUT.print(f"report: {written[0]}", soft_wrap=True, highlight=False)
     if opened.refused:
         raise UnitError(f"{len(opened.refused)} sets were refused: {'; '.join(opened.refused)}")
     return results
-
-
-def open_all(config: SuiteConfig, world: World) -> Opened:
-    """The sets of all tasks; the first rank goes ahead, so that nothing is indexed twice.
-
-    Raises:
-        UserError: none of them is there.
-    """
-    if not world.is_main:
-        dist.barrier()
-    sets, absent, refused = [], {}, {}
-    for name in expand(config.tasks):
-        try:
-            sets.append(open_set(name, config.sets))
-        except AbsentSetError as error:
-            absent[name] = str(error)
-        except UserError as error:
-            refused[name] = str(error)
-    if world.is_main and world.world_size > 1:
-        dist.barrier()
-    if not sets:
-        raise UserError(
-            "no task can be measured: " + "; ".join([*absent.values(), *refused.values()])
-        )
-    for what, why in {**absent, **refused}.items():
-        logger.warning("not measured task=%s why=%s", what, why)
-    return Opened(sets=tuple(sets), absent=absent, refused=refused)
 
 
 def measure(evalset: EvalSet, store: FeatureStore, how: Measuring, world: World) -> Measured | None:
     """The task's numbers, on the first rank; the others help with the features."""
     features = store.images(evalset)
     if evalset.kind in ("classification", "multilabel"):
-        texts = texts_for(evalset, per_template=how.per_template)
+        texts = texts_for(evalset, how)
     else:
         texts = caption_texts(evalset)
     rows_MD = store.texts(texts)
@@ -156,13 +126,9 @@ def write_task(output: str, evalset: EvalSet, measured: Measured) -> dict[str, A
 
 
 def results_record(
-    config: SuiteConfig,
-    encoder: Encoder,
-    store: FeatureStore,
-    opened: Opened,
-    tasks: Mapping[str, Any],
+    encoder: Encoder, transform: str, opened: Opened, tasks: Mapping[str, Any], *, seed: int
 ) -> dict[str, Any]:
-    """The whole of results.json."""
+    """results.json but for what compares tasks."""
     return {
         "tasks": dict(tasks),
         "absent": dict(opened.absent),
@@ -170,15 +136,24 @@ def results_record(
         "checkpoint": encoder.name,
         "checkpoint_step": encoder.step,
         "encoder_digest": encoder.digest,
-        "transform": store.transform,
-        "seed": config.seed,
+        "transform": transform,
+        "seed": seed,
+        "versions": {name: version(name) for name in VERSIONS},
         "code_revision": run_dir.code_revision(),
     }
 
 
-def predictions_path(output: str, name: str) -> str:
-    """Where a task's predictions are."""
-    return storage.join(output, "predictions", f"{re.sub('[^A-Za-z0-9.+-]', '_', name)}.parquet")
+def pictures_of(sets: Sequence[EvalSet]) -> Callable[[str, str], bytes | None]:
+    """Task and key to the encoded picture."""
+    by_name = {evalset.name: evalset for evalset in sets}
+
+    def picture(task: str, key: str) -> bytes | None:
+        evalset = by_name.get(task)
+        if evalset is None or key not in evalset.keys:
+            return None
+        return next(iter(evalset.read([evalset.keys.index(key)])), None) or None
+
+    return picture
 
 
 def results_table(results: Mapping[str, Any]) -> Table:

@@ -18,18 +18,22 @@ from diagonal_eval.dot_charts import shortened
 from diagonal_infra.charts import svg
 
 MOST_NAMED, MOST_DRAWN = 24, 400
-CELL_PIXELS, MARGIN_PIXELS, NAME_CHARS = 22, 150, 22
+CELL_PIXELS, CHAR_PIXELS, NAME_CHARS = 22, 6.5, 22
 HEAT_MAP_PIXELS = 640
 
 
-def confusion_matrix(predictions: pa.Table) -> tuple[list[str], NDArray[np.float64]] | None:
+def confusion_matrix(
+    predictions: pa.Table, order: Sequence[str] = ()
+) -> tuple[list[str], NDArray[np.float64]] | None:
     """Class names and the share of each class (row) that was taken for each class (column).
 
-    None for a table that has too many classes to show or none at all.
+    Classes in `order` come first. None for a table that has too many classes to show or none.
     """
     truth = predictions.column("truth").to_pylist()
     predicted = predictions.column("predicted").to_pylist()
-    names = sorted({name for name in (*truth, *predicted) if name})
+    known = {name for name in (*truth, *predicted) if name}
+    names = [name for name in order if name in known]
+    names += sorted(known.difference(names))
     if not 2 <= len(names) <= MOST_NAMED:
         return None
     place = {name: index for index, name in enumerate(names)}
@@ -77,24 +81,25 @@ def _named_matrix(
     shown: Callable[[float], str],
 ) -> str:
     rgb_CC3 = colours(values_CC, low=low, high=high)
+    margin = round(16 + CHAR_PIXELS * min(NAME_CHARS, max(map(len, names))))
     parts = []
     for row, name in enumerate(names):
-        middle = MARGIN_PIXELS + CELL_PIXELS * (row + 0.5)
+        middle = margin + CELL_PIXELS * (row + 0.5)
         label, whole = escape(shortened(name, NAME_CHARS)), f"<title>{escape(name)}</title>"
         parts.append(
-            f'<text class="tick" x="{MARGIN_PIXELS - 8}" y="{middle + 4}" text-anchor="end">'
+            f'<text class="tick" x="{margin - 8}" y="{middle + 4}" text-anchor="end">'
             f"{label}{whole}</text>"
             f'<text class="tick" text-anchor="start" transform="translate({middle + 4} '
-            f'{MARGIN_PIXELS - 8}) rotate(-90)">{label}{whole}</text>'
+            f'{margin - 8}) rotate(-90)">{label}{whole}</text>'
         )
         for column, other in enumerate(names):
             red, green, blue = rgb_CC3[row, column]
             title = f"{name} → {other}: {shown(float(values_CC[row, column]))}"
             parts.append(
-                f'<rect class="cell" x="{MARGIN_PIXELS + CELL_PIXELS * column}" '
-                f'y="{MARGIN_PIXELS + CELL_PIXELS * row}" width="{CELL_PIXELS - 1}" '
+                f'<rect class="cell" x="{margin + CELL_PIXELS * column}" '
+                f'y="{margin + CELL_PIXELS * row}" width="{CELL_PIXELS - 1}" '
                 f'height="{CELL_PIXELS - 1}" fill="rgb({red},{green},{blue})">'
                 f"<title>{escape(title)}</title></rect>"
             )
-    size = MARGIN_PIXELS + CELL_PIXELS * len(names)
+    size = margin + CELL_PIXELS * len(names)
     return svg(size, size, "".join(parts))

@@ -100,7 +100,12 @@ def _reliability(tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
 
 def _groups(tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
     return [
-        {"name": task.name, "attribute": attribute, "chart": Markup(plots.group_chart(measures))}
+        {
+            "name": task.name,
+            "attribute": attribute,
+            "chart": Markup(plots.group_chart(measures)),
+            "gap": task.gaps.get(attribute),
+        }
         for task in tasks
         for attribute, measures in task.groups.items()
         if measures
@@ -119,7 +124,8 @@ def _matrices(output: str, tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
         if task.kind != "classification" or len(found) == MOST_MATRICES:
             continue
         predictions = read_predictions(output, task.name)
-        counted = None if predictions is None else confusion_matrix(predictions)
+        order = [measure.name for measure in task.per_class]
+        counted = None if predictions is None else confusion_matrix(predictions, order)
         if counted is not None:
             picture = matrix_picture(
                 *counted, alt=f"confusions of {task.name}", low=0, high=1, shown="{:.1%}".format

@@ -42,7 +42,8 @@ def template_chart(tasks: Sequence[TaskRecord]) -> str:
             marks.append(_dot(task.bare_label, "bare label", "hollow"))
         if task.headline.value is not None:
             marks.append(_dot(task.headline, "ensemble"))
-        spread = f"{in_percent(min(values))}–{in_percent(max(values))}  {len(alone)} templates"
+        number = "1 template" if len(alone) == 1 else f"{len(alone)} templates"
+        spread = f"{in_percent(min(values))}–{in_percent(max(values))}  {number}"
         rows.append(Row(label=task.name, text=spread, marks=marks))
     return dot_chart(rows, low=0, high=1) if rows else ""
 

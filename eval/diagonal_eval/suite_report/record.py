@@ -51,11 +51,13 @@ class TaskRecord:
     classes: int | None
     per_template: tuple[Measure, ...]
     bare_label: Measure | None
-    ece: float | None
+    ece: Measure
     bins: tuple[Mapping[str, Any], ...]
     """Of the reliability diagram: n, confidence, accuracy."""
     groups: Mapping[str, tuple[Measure, ...]]
     """Attribute → a measure per value."""
+    gaps: Mapping[str, Mapping[str, Any]]
+    """Attribute → how far its best and worst group lie apart, where they can be compared."""
     per_class: tuple[Measure, ...]
     confusions: tuple[Confusion, ...]
     unreadable: int
@@ -92,11 +94,16 @@ def read_task(name: str, record: Mapping[str, Any]) -> TaskRecord:
         classes=record.get("classes"),
         per_template=_named(record.get("per_template"), metric),
         bare_label=_part("bare label", bare, metric) if bare else None,
-        ece=finite(calibration.get("ece")),
+        ece=_part("ece", {**calibration, "ci95": calibration.get("ece_ci95")}, "ece"),
         bins=tuple(part for part in calibration.get("bins", ()) if part.get("n")),
         groups={
             attribute: _named(values, metric)
             for attribute, values in (record.get("groups") or {}).items()
+        },
+        gaps={
+            attribute: gap
+            for attribute, gap in (record.get("group_gaps") or {}).items()
+            if gap.get("gap") is not None
         },
         per_class=tuple(
             _part(name, part, "recall" if "recall" in part else "average_precision")

@@ -25,6 +25,7 @@ def write_suite_report(
     *,
     picture: Callable[[str, str], bytes | None],
     similarity: tuple[Sequence[str], NDArray[np.floating]] | None = None,
+    page: str = "report.html",
 ) -> list[str]:
     """Write the report of `results` and OUTPUT/predictions; the paths of what was written.
 
@@ -34,10 +35,11 @@ def write_suite_report(
         picture: task and key to the encoded picture, None if it is not at hand; asked only for
             the samples of the worst confusions.
         similarity: class names and the cosines between their embeddings.
+        page: name of the page.
     """
     tasks = read_tasks(results)
     texts = {
-        "report.html": report_html(output, results, picture, similarity),
+        page: report_html(output, results, picture, similarity),
         "results.md": markdown_table(tasks),
         "results.csv": csv_table(tasks),
         "results.tex": latex_table(tasks),

@@ -5,7 +5,7 @@ sets         WEAK_SPOTS: every probe by its name;  config  size, seed and where 
   spatial      one thing above, below, left or right of another; which of the two is where
   binding      a red square and a blue circle, or a blue square and a red circle?
   written      the word that is written; a drawing with the name of another thing written on it
-  wording      one set of drawings under paraphrased prompts, and the spread of its accuracy
+  wording      one set of drawings under paraphrased prompts
   skin_tone    emoji of people in all skin tones: is their label found equally often?
 things       plain shapes, drawn with Pillow alone;  drawings  the demo's held-out drawings
 page         a white page, what is put on it, and the set that such pages make

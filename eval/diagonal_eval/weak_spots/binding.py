@@ -31,14 +31,14 @@ class ColouredThing:
 
 
 def binding(config: WeakSpotConfig, things: Sequence[ColouredThing], name: str) -> EvalSet:
-    """Two things in two colours, and the other way round."""
+    """Two things in two colours, and the other way round: pairs of pictures."""
     return selection_set(name, _questions(config, things, name))
 
 
 def _questions(
     config: WeakSpotConfig, things: Sequence[ColouredThing], name: str
 ) -> Iterator[Question]:
-    for dice in dice_of_rounds(config, name, 2):
+    for number, dice in enumerate(dice_of_rounds(config, name, 2)):
         pair = dice.sample(things, 2)
         colours = dice.sample(list(pair[0].looks), 2)
         captions = (_caption(pair, colours), _caption(pair, colours[::-1]))
@@ -46,6 +46,7 @@ def _questions(
             yield Question(
                 picture=_picture(pair, colours[:: 1 - 2 * right], config.side, dice),
                 captions=(captions[right], captions[swapped]),
+                groups={"pair": str(number)},
             )
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from diagonal_eval.dataset import iterate_images, open_dataset, read_all_samples
 from diagonal_eval.demo_tasks import match_drawings, read_labels
+from diagonal_eval.sets.config import AbsentSetError
 from diagonal_eval.weak_spots.config import WeakSpotConfig
 from diagonal_eval.weak_spots.things import Thing
 from diagonal_infra import storage
@@ -69,10 +70,11 @@ def drawn_things(config: WeakSpotConfig) -> list[Thing]:
     """All simple things with a drawing on white, sorted by noun; looks sorted by style.
 
     Raises:
-        UserError: there is no dataset, no labels, or hardly a drawing in it.
+        AbsentSetError: there is no dataset.
+        UserError: there are no labels, or hardly a drawing.
     """
     if not storage.exists(storage.join(config.data, "manifest.json")):
-        raise UserError(
+        raise AbsentSetError(
             f"no drawings at {config.data!r}: 'make demo' builds them, or name another folder with "
             "--data; the probes without -drawings in their name need none"
         )

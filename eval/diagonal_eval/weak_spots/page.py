@@ -21,7 +21,11 @@ WHITE = (255, 255, 255, 255)
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A picture and the captions to choose from, the right one first."""
+    """A picture and the captions to choose from, the right one first.
+
+    In a group `pair` two pictures have each other's right caption as their wrong one, so that the
+    suite can also ask which of the two pictures a caption is of (Winoground: Thrush et al., 2022).
+    """
 
     picture: Image.Image
     captions: tuple[str, ...]

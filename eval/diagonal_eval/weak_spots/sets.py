@@ -1,8 +1,7 @@
 """Every probe by its name; each is made in seconds and gives the same bytes for the same seed.
 
 Names with -drawings show the demo's held-out drawings, weak/skin-tone the demo's packages; the
-others need nothing but Pillow. Without what it needs a probe raises `UserError` saying how to get
-it.
+others need nothing but Pillow. Without what it needs a probe raises `AbsentSetError`.
 
     name                      kind            chance
     weak/counting[-drawings]  selection       1/6

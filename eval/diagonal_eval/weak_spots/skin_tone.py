@@ -9,6 +9,7 @@ families only.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,11 +17,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from diagonal_data.demo.emoji import HELD_OUT_STYLES, LABELS, package_dir
 from diagonal_data.demo.render import WHITE, Look, render
 from diagonal_eval.evalset import EvalSet
+from diagonal_eval.sets.config import AbsentSetError
+from diagonal_eval.spread import Spread, paired_spread
 from diagonal_eval.weak_spots.config import WeakSpotConfig
 from diagonal_eval.weak_spots.page import classification_set
 from diagonal_infra.errors import UserError
@@ -42,7 +47,8 @@ def skin_tone(config: WeakSpotConfig, name: str) -> EvalSet:
     """As many concepts, drawn by dice, as the wanted number of pictures holds.
 
     Raises:
-        UserError: the packages are not there, or too few pictures are wanted.
+        AbsentSetError: the packages are not there.
+        UserError: too few pictures are wanted, or too few drawings are there.
     """
     families = {family: _read_icons(config.packages, family) for family in sorted(HELD_OUT_STYLES)}
     complete = [
@@ -78,11 +84,33 @@ def skin_tone(config: WeakSpotConfig, name: str) -> EvalSet:
     )
 
 
+def tone_spread(evalset: EvalSet, correct_N: NDArray[np.bool_], *, seed: int) -> Spread:
+    """How far the tones' accuracies lie apart; each drawing is held against itself in other tones.
+
+    That finds smaller gaps than comparing groups of pictures that have nothing to do with each
+    other.
+
+    Raises:
+        ValueError: no drawing is there in every tone.
+    """
+    assert evalset.labels_N is not None
+    drawings = zip(evalset.labels_N.tolist(), evalset.groups["family"], strict=True)
+    answers: dict[tuple[int, str], dict[str, bool]] = defaultdict(dict)
+    for drawing, tone, correct in zip(
+        drawings, evalset.groups["skin_tone"], correct_N, strict=True
+    ):
+        answers[drawing][tone] = bool(correct)
+    # A part of the set can hold drawings that lack a tone.
+    complete = [of_tone for of_tone in answers.values() if len(of_tone) == len(TONES)]
+    correct_TN = np.array([[of_tone[tone] for of_tone in complete] for tone in TONES], dtype=bool)
+    return paired_spread(correct_TN, TONES, seed=seed)
+
+
 def read_concepts(packages: str) -> list[Concept]:
     """Emoji with exactly one tone for the whole of it: couples can have two.
 
     Raises:
-        UserError: the package with the labels is not there.
+        AbsentSetError: the package with the labels is not there.
     """
     path = package_dir(Path(packages), *LABELS) / "en/data.json"
     return list(_concepts_in(_read_json(path)))
@@ -117,7 +145,7 @@ def _read_icons(packages: str, family: str) -> dict[str, str]:
 
 def _read_json(path: Path) -> Any:
     if not path.is_file():
-        raise UserError(f"no emoji packages at {str(path)!r}; 'make demo' fetches them")
+        raise AbsentSetError(f"no emoji packages at {str(path)!r}; 'make demo' fetches them")
     return json.loads(path.read_bytes())
 
 

@@ -37,7 +37,7 @@ def spatial(config: WeakSpotConfig, things: Sequence[Thing], name: str) -> EvalS
 
 
 def order(config: WeakSpotConfig, things: Sequence[Thing], name: str) -> EvalSet:
-    """One relation of one pair both ways, grouped by the relation."""
+    """One relation of one pair both ways, grouped by the relation and in pairs of pictures."""
     return selection_set(name, _orders(config, things, name))
 
 
@@ -54,7 +54,7 @@ def _relations(config: WeakSpotConfig, things: Sequence[Thing], name: str) -> It
 
 
 def _orders(config: WeakSpotConfig, things: Sequence[Thing], name: str) -> Iterator[Question]:
-    for dice in dice_of_rounds(config, name, 2):
+    for number, dice in enumerate(dice_of_rounds(config, name, 2)):
         ways = dice.sample(things, 2)
         relation = dice.choice(list(RELATIONS))
         for first, second in (ways, ways[::-1]):
@@ -64,7 +64,7 @@ def _orders(config: WeakSpotConfig, things: Sequence[Thing], name: str) -> Itera
                     f"{first.one} {relation} {second.one}",
                     f"{second.one} {relation} {first.one}",
                 ),
-                groups={"relation": relation},
+                groups={"relation": relation, "pair": str(number)},
             )
 
 

@@ -77,7 +77,8 @@ def _typographic_questions(
     config: WeakSpotConfig, things: Sequence[Thing], name: str, *, written: bool
 ) -> Iterator[Question]:
     # The clean set rolls the dice of the written one, so that the same drawings stand in it.
-    for dice in dice_of_rounds(config, name.removesuffix("-clean"), 2):
+    rounds = dice_of_rounds(config, name.removesuffix("-clean"), 2)
+    for number, dice in enumerate(rounds):
         pair = dice.sample(things, 2)
         for shown, other in (pair, pair[::-1]):
             page = blank(config.side)
@@ -89,6 +90,7 @@ def _typographic_questions(
             yield Question(
                 picture=page,
                 captions=(f"a drawing of {shown.one}", f"a drawing of {other.one}"),
+                groups={"pair": str(number)},
             )
 
 

@@ -8,7 +8,6 @@ from diagonal_eval.compare.metrics import PairedMetric
 from diagonal_eval.compare.significance import (
     bootstrap_differences,
     bootstrap_p,
-    holm,
     mcnemar_p,
     overall_differences,
     percentile_interval,
@@ -66,12 +65,6 @@ def test_bootstrap_p_is_one_without_a_difference_and_never_zero() -> None:
     assert bootstrap_p(np.zeros(100)) == 1.0
     assert bootstrap_p(np.full(999, 0.1)) == 2 / 1000
     assert bootstrap_p(np.array([np.nan, 0.1, 0.2, 0.3])) == 0.5
-
-
-def test_holm_gives_the_textbook_values() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 def test_the_overall_interval_covers_tasks_and_samples() -> None:

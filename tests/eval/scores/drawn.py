@@ -28,6 +28,10 @@ class HalvesModel(nn.Module):
         halves = images_BCHW.chunk(2, dim=3)
         return torch.stack([half.mean(dim=(1, 2, 3)) for half in halves], dim=1)
 
+    def encode_pooled(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        halves_BD = self.encode_image(images_BCHW)
+        return halves_BD, halves_BD
+
     def encode_text(self, tokens_BT: Tensor) -> Tensor:
         return torch.eye(2)[torch.zeros(len(tokens_BT), dtype=torch.int64)]
 

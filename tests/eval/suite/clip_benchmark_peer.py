@@ -29,7 +29,7 @@ for folder in folders:
             model.eval(), batches, tokenizer, "cpu", amp=False, recall_k_list=[1, 5, 10]
         )
     else:
-        batches.dataset.classes = dataset.classes
+        batches.dataset.classes = dataset.classes  # pyright: ignore[reportAttributeAccessIssue]  # the peer asks it for them
         found[folder.name] = zeroshot_classification.evaluate(
             model.eval(), batches, tokenizer, dataset.classes, dataset.templates, "cpu", amp=False
         )

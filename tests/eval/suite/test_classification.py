@@ -1,8 +1,11 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.eval.conftest import COLOURS, jpeg
 from tests.eval.evalsets import set_of
 
@@ -21,8 +24,13 @@ HOW = Measuring(logit_scale=100.0, resamples=200)
 def measured(evalset: EvalSet, encoder: Encoder, folder: Path, how: Measuring = HOW) -> Measured:
     store = FeatureStore(str(folder), encoder)
     measure = measure_multilabel if evalset.kind == "multilabel" else measure_classification
-    texts_for(evalset, per_template=how.per_template)
-    return measure(evalset, store.images(evalset), store.texts, how)
+    known = set(texts_for(evalset, how))
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        assert known.issuperset(texts), "the suite embeds no others"
+        return store.texts(texts)
+
+    return measure(evalset, store.images(evalset), embed, how)
 
 
 def squares(labels: list[int], shown: list[int], **facts: Any) -> EvalSet:
@@ -98,6 +106,23 @@ def test_pictures_of_no_group_make_no_group(tmp_path: Path, colour_encoder: Enco
     assert set(found.record["groups"]["region"]) == {"north", "south"}
     assert found.record["metrics"]["worst_group_acc1"] == 1.0
     assert found.record["metrics"]["acc1"] == 0.75
+
+
+def test_other_kinds_of_classes_are_offered_to_every_group(
+    tmp_path: Path, colour_encoder: Encoder
+) -> None:
+    groups = {"region": ("north",) * 10 + ("south",) * 10}
+    pictures = [jpeg(COLOURS[NAMES[i % 2 + 2 * (i >= 10)]]) for i in range(20)]
+    evalset = set_of(
+        pictures, class_names=NAMES[:2], labels_N=[i % 2 for i in range(20)], groups=groups
+    )
+    how = replace(HOW, kinds={"other": NAMES[2:4]})
+    designs = measured(evalset, colour_encoder, tmp_path, how).record["class_design"]
+    assert set(designs) == {"as_given", "with_child"}
+    shares = designs["as_given"]["kinds"]["other"]["groups"]["region"]
+    assert shares["north"]["share"] == 0.0
+    assert shares["south"]["share"] == 1.0
+    assert "class_design" not in measured(evalset, colour_encoder, tmp_path).record
 
 
 def test_two_classes_have_an_area_under_the_curve(tmp_path: Path, colour_encoder: Encoder) -> None:

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from diagonal_eval.intervals import wilson_interval
+from diagonal_eval.robustness import Baseline
+from diagonal_eval.robustness_report import robustness_record
 from diagonal_eval.suite_report.predictions import predictions_path
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" | `code` $x$ \\end{tabular} =cmd 'a'"
@@ -164,6 +166,7 @@ def full_folder(folder: Path) -> tuple[Path, dict[str, Any]]:
         "bare_label": {"acc1": 0.2, "ci95": [0.1, 0.3]},
         "calibration": {
             "ece": 0.07,
+            "ece_ci95": [0.03, 0.12],
             "bins": [
                 {"n": 0, "confidence": None, "accuracy": None},
                 {"n": 90, "confidence": 0.55, "accuracy": 0.5},
@@ -176,6 +179,16 @@ def full_folder(folder: Path) -> tuple[Path, dict[str, Any]]:
             {"truth": HOSTILE, "predicted": ARABIC, "count": 17, "keys": ["k00001", "broken"]},
             {"truth": "cat", "predicted": HOSTILE, "count": 20, "keys": ["k00000", HOSTILE]},
         ],
+        "group_gaps": {
+            "region": {
+                "gap": 0.2,
+                "ci95": [0.1, 0.3],
+                "best": "asia",
+                "worst": HOSTILE,
+                "p_holm": 0.004,
+                "comparisons": 2,
+            }
+        },
         "unreadable": 2,
         "note": HOSTILE,
     }
@@ -187,18 +200,21 @@ def full_folder(folder: Path) -> tuple[Path, dict[str, Any]]:
         HOSTILE: ({**classification_record(many, 4), "kind": "multilabel"}, many),
         FORMULA: ({"kind": "classification", "metric": "acc1", "metrics": {}, "n": 0}, None),
     }
-    shift = {
-        "reference_acc1": 0.6,
-        "acc1": 0.4,
-        "expected": 0.35,
-        "fit": [[0.2, 0.1], [0.9, 0.7]],
-        "models": {"ViT-B-32": [0.63, 0.4], HOSTILE: [0.76, 0.6]},
+    baselines = [("ViT-B-32", 0.63, 0.4), (HOSTILE, 0.76, 0.6), ("RN50", 0.5, 0.2)]
+    shifts = {
+        "imagenet1k": ({**record, "metrics": {"acc1": 0.6}}, None),
+        "imagenet-a": ({**record, "metrics": {"acc1": 0.4}}, None),
     }
+    robustness = robustness_record(
+        {name: shift for name, (shift, _) in shifts.items()},
+        {"imagenet-a": [Baseline(name=n, reference=x, shifted=y) for n, x, y in baselines]},
+        seed=0,
+    )
     write_folder(
         folder,
         tasks,
         absent={"fmow": f"download it: {HOSTILE}"},
-        robustness={"reference": "imagenet1k", "shifts": {"imagenet-a": shift}},
+        robustness=robustness,
         versions={"torch": "2.13.0"},
         checkpoint="s3://user:secret@bucket/runs/a/checkpoints/step-1",
     )

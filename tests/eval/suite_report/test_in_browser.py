@@ -45,7 +45,7 @@ def test_every_section_is_there_and_every_plot_has_marks(page: Page) -> None:
     marks = {
         "accuracy": 3,
         "templates": 4,
-        "robustness": 3,
+        "robustness": 4,
         "calibration": 2,
         "groups": 2,
     }
@@ -53,6 +53,10 @@ def test_every_section_is_there_and_every_plot_has_marks(page: Page) -> None:
         assert page.locator(f"#{section} svg circle").count() == count, section
     assert page.locator("#accuracy .chance").count() == 2
     assert page.locator("#accuracy .whisker").count() == 3
+    assert page.locator("#robustness polyline").count() == 1
+    expect(page.locator("#robustness h3")).to_contain_text("effective")
+    expect(page.locator("#groups")).to_contain_text("20.0 points apart, 95 % [10.0, 30.0]")
+    expect(page.locator("#calibration h3")).to_have_text("wds:/data/mini, ECE 7.0 % [3.0, 12.0]")
     assert page.locator("#similarity rect").count() == len(CLASSES) ** 2
     assert page.locator("#matrices rect").count() == len(CLASSES) ** 2
     expect(page.locator("#retrieval tbody tr")).to_have_count(2)

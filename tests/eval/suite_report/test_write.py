@@ -85,6 +85,9 @@ def test_the_confusion_matrix_has_the_shares_of_the_rows() -> None:
     assert counted is not None
     names, shares_CC = counted
     assert names == sorted(CLASSES)
+    in_order = confusion_matrix(table, ["nothing", *CLASSES])
+    assert in_order is not None
+    assert in_order[0] == list(CLASSES)
     np.testing.assert_allclose(shares_CC.sum(axis=1), 1)
     truth, guess = (table.column(name).to_pylist() for name in ("truth", "predicted"))
     both = sum(t == g == "cat" for t, g in zip(truth, guess, strict=True))

@@ -62,6 +62,22 @@ def test_names_can_be_counted() -> None:
     assert len(set(NOUNS.values())) == len(NOUNS)
 
 
+def test_held_out_drawings_of_simple_seen_things_on_white_are_found(
+    small_demo: WeakSpotConfig,
+) -> None:
+    looks = {thing.noun: len(thing.looks) for thing in drawn_things(small_demo)}
+    assert looks == {
+        **dict.fromkeys(("anchor", "apple", "banana", "dog", "egg", "frog", "ghost", "key"), 2),
+        "cat": 1,
+    }
+
+
+def test_looks_are_those_of_the_held_out_styles(small_demo: WeakSpotConfig) -> None:
+    (apple,) = (thing for thing in drawn_things(small_demo) if thing.noun == "apple")
+    assert [look.size for look in apple.looks] == [(32, 21), (32, 31)]
+    assert (apple.one, apple.plural) == ("an apple", "apples")
+
+
 def test_a_dataset_without_simple_things_is_refused(tiny_world, tmp_path: Path) -> None:
     config = WeakSpotConfig(data=tiny_world.dataset, labels=tiny_world.labels)
     with pytest.raises(UserError, match=r"make demo|held-out"):

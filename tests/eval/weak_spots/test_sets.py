@@ -2,11 +2,17 @@ import dataclasses
 import functools
 import hashlib
 
-import numpy as np
 import pytest
-from tests.eval.weak_spots.oracle import blind_accuracy, pixels, right_answers_by_choice
+from tests.eval.weak_spots.oracle import (
+    blind_accuracy,
+    components,
+    inked,
+    pixels,
+    right_answers_by_choice,
+)
 
 from diagonal_eval.evalset import EvalSet
+from diagonal_eval.sets.config import AbsentSetError
 from diagonal_eval.weak_spots.config import WeakSpotConfig
 from diagonal_eval.weak_spots.sets import WEAK_SPOTS
 from diagonal_infra.errors import UserError
@@ -53,6 +59,19 @@ def test_captions_of_a_choice_differ_and_equals_do_not_win(name: str) -> None:
     assert blind_accuracy(evalset, lambda _: 1.0) == 0.0
 
 
+@pytest.mark.parametrize(
+    "name", ["weak/order", "weak/binding", "weak/typographic", "weak/typographic-clean"]
+)
+def test_pictures_of_a_pair_have_each_others_captions(name: str) -> None:
+    evalset = built(name)
+    assert evalset.captions is not None
+    pairs = evalset.groups["pair"]
+    assert pairs[::2] == pairs[1::2]
+    assert len(set(pairs)) == len(pairs) // 2
+    for one, other in zip(evalset.captions[::2], evalset.captions[1::2], strict=True):
+        assert one == other[::-1]
+
+
 @pytest.mark.parametrize("name", [*OFFLINE, "weak/wording"])
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(name: str) -> None:
     one, again = built(name), WEAK_SPOTS[name](CONFIG)
@@ -92,13 +111,24 @@ def test_bad_settings_name_their_flag() -> None:
 @pytest.mark.parametrize("name", [n for n in WEAK_SPOTS if "-drawings" in n or "skin" in n])
 def test_without_the_demo_it_is_said_how_to_get_it(name: str) -> None:
     config = WeakSpotConfig(data="nowhere", labels="nowhere", packages="nowhere")
-    with pytest.raises(UserError, match="make demo"):
+    with pytest.raises(AbsentSetError, match="make demo"):
         WEAK_SPOTS[name](config)
 
 
-def test_every_thing_of_the_wording_is_shown_equally_often() -> None:
-    evalset = built("weak/wording")
-    assert evalset.labels_N is not None
-    assert np.bincount(evalset.labels_N).tolist() == [8] * 6
-    assert evalset.class_names[0] == "a circle"
-    assert len(evalset.templates) == 12
+@pytest.mark.parametrize("name", [name for name in WEAK_SPOTS if "-drawings" in name])
+def test_drawings_are_asked_about_as_fairly(name: str, small_demo: WeakSpotConfig) -> None:
+    evalset = WEAK_SPOTS[name](small_demo)
+    assert 32 <= len(evalset.keys) <= 36
+    assert all(page.shape == (96, 96, 3) for page in pixels(evalset))
+    if evalset.captions is None:
+        assert len(evalset.class_names) == 9
+    else:
+        for captions, counts in right_answers_by_choice(evalset).items():
+            assert counts.keys() == captions
+            assert len(set(counts.values())) == 1
+
+
+def test_drawings_are_counted_too(small_demo: WeakSpotConfig) -> None:
+    evalset = WEAK_SPOTS["weak/counting-drawings"](small_demo)
+    counts = [len(components(inked(page))) for page in pixels(evalset)]
+    assert counts == [1, 2, 3, 4, 5, 6] * 6

@@ -9,7 +9,7 @@ from tests.eval.weak_spots.oracle import pixels
 from diagonal_data.demo.emoji import HELD_OUT_STYLES, LABELS, package_dir
 from diagonal_eval.weak_spots.config import WeakSpotConfig
 from diagonal_eval.weak_spots.sets import WEAK_SPOTS
-from diagonal_eval.weak_spots.skin_tone import TONES, read_concepts
+from diagonal_eval.weak_spots.skin_tone import TONES, read_concepts, tone_spread
 from diagonal_infra.errors import UserError
 
 FILLS = ("#ffcc00", "#f7dece", "#f3d2a2", "#d5ab88", "#af7e57", "#7c533e")
@@ -74,6 +74,18 @@ def test_the_drawing_has_the_tone_of_its_group(packages: str) -> None:
         rgb = [int(fill_of[tone][i : i + 2], 16) for i in (1, 3, 5)]
         assert np.abs(page[24, 24].astype(int) - rgb).max() <= 2
         assert (page[-1, -1] == 255).all()
+
+
+def test_a_tone_that_is_never_right_is_found_by_holding_drawings_against_themselves(
+    packages: str,
+) -> None:
+    evalset = WEAK_SPOTS["weak/skin-tone"](WeakSpotConfig(packages=packages, side=64))
+    tone_N = np.array(evalset.groups["skin_tone"])
+    spread = tone_spread(evalset, tone_N != "dark", seed=0)
+    assert (spread.worst, spread.spread, spread.n) == ("dark", 1.0, 6)
+    assert spread.p < 0.01
+    family_N = np.array(evalset.groups["family"])
+    assert tone_spread(evalset, family_N == "openmoji", seed=0).spread == 0.0
 
 
 def test_couples_and_things_without_skin_are_left_out(packages: str) -> None:

@@ -21,7 +21,7 @@ def vit(output_dim: int = 8) -> nn.Module:
 
 
 def resnet() -> nn.Module:
-    return ModifiedResNet(layers=(1, 1, 1, 1), output_dim=8, heads=4, image_size=32, width=8)
+    return ModifiedResNet(layers=[1, 1, 1, 1], output_dim=8, heads=4, image_size=32, width=8)
 
 
 def timm() -> nn.Module:

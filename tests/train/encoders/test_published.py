@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -38,7 +39,7 @@ def test_weights_in_a_file_are_loaded_and_pooled_features_lead_to_embeddings(
     tmp_path: Path,
 ) -> None:
     torch.manual_seed(1)
-    clip = open_clip.create_model(SMALL, load_weights=False)
+    clip: Any = open_clip.create_model(SMALL, load_weights=False)
     torch.save(clip.state_dict(), tmp_path / "w.pt")
     published = build_pretrained(f"{SMALL}/{tmp_path / 'w.pt'}")
     images_BCHW = torch.rand(2, 3, 224, 224)

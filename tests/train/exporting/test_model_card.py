@@ -60,3 +60,11 @@ def test_the_demos_image_encoder_is_explained_in_every_format(loaded) -> None:
         card = model_card(loaded("tiny"), records(), to)
         assert "trust_remote_code" not in card
         assert "register" not in card
+
+
+def test_a_suites_results_are_in_the_table_and_in_the_front_matter(loaded) -> None:
+    task = {"metric": "acc1", "metrics": {"acc1": 0.25}, "ci95": {"acc1": [0.2, 0.3]}, "n": 1000}
+    card = model_card(loaded("tiny"), records(results={"tasks": {"cifar10": task}}), "hf")
+    assert r"| cifar10 | acc1 0.250 \[0.200, 0.300\], n = 1,000 |" in card.splitlines()
+    assert "model-index:" in card.split("---\n")[1]
+    assert "model-index" not in model_card(loaded("tiny"), records(), "hf")

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def test_pixels_are_those_of_open_clip(
     image = Image.fromarray(pixels_HWC)
     content = io.BytesIO()
     image.save(content, "PNG")
-    transform = image_transform(
+    transform: Any = image_transform(
         32, is_train=False, resize_mode=mode, interpolation=interpolation, fill_color=7
     )
     resize = Resize(mode=mode, interpolation=interpolation, fill=7)  # pyright: ignore[reportArgumentType]  # one of the three

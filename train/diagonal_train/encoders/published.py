@@ -1,6 +1,9 @@
 """Models that others trained, by open_clip's names: what they are, and what they are fed."""
 
 import dataclasses
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import open_clip
@@ -58,8 +61,9 @@ def build_pretrained(name: str) -> Published:
         weights = None
         torch.manual_seed(0)
     try:
-        clip: Any = open_clip.create_model(model, pretrained=weights)
-        encoder: Any = open_clip.get_tokenizer(model)
+        with _quietly():
+            clip: Any = open_clip.create_model(model, pretrained=weights)
+            encoder: Any = open_clip.get_tokenizer(model)
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(f"open_clip cannot load {name!r}: {error}") from error
     inputs, length = open_clip.get_model_preprocess_cfg(clip), encoder.context_length
@@ -80,6 +84,17 @@ def build_pretrained(name: str) -> Published:
             fill=inputs["fill_color"],
         ),
     )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the dozen lines that open_clip logs of every model."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _check_activation(model: str, weights: str) -> None:

@@ -10,7 +10,8 @@ from html import escape
 
 BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 LINE_ENDS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
-MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~$]|:(?=//)|(?<=www)\.|^[-+=]|(?<=^\d)[.)])")
+MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~$]|:(?=//)|(?<=www)\.|^[-+=])")
+LIST_NUMBER = re.compile(r"^(\d+)([.)])(?=\s)")
 """Markup, what begins an address, and what begins a list where it stands first."""
 FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 """What a spreadsheet takes for a formula; full-width signs too, as some locales do."""
@@ -46,7 +47,8 @@ def plain(text: str) -> str:
 
 def markdown_text(text: str) -> str:
     """For running text and table cells; neither markup nor HTML comes of it."""
-    return escape(MARKDOWN.sub(r"\\\1", plain(text)), quote=False)
+    marked = MARKDOWN.sub(r"\\\1", plain(text))
+    return escape(LIST_NUMBER.sub(r"\1\\\2", marked), quote=False)
 
 
 def csv_text(text: str) -> str:
