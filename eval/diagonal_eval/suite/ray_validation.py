@@ -4,8 +4,10 @@
     ray.train.report(metrics, checkpoint=Checkpoint("runs/a/checkpoints/step-00001000"),
                      checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD, validation=True)
 
-Ray starts a task for each such report, and its numbers join the reported checkpoint's metrics. Runs
-that are not on Ray are followed by `--follow`. Ray is imported here and nowhere else in the suite.
+Ray takes a checkpoint without a copy if it lies in its own folder, STORAGE_PATH/NAME: that is
+RUN/checkpoints with `RunConfig(storage_path=RUN, name="checkpoints")`. It starts a task for each such report, and
+the numbers join the reported checkpoint's metrics. Runs that are not on Ray are followed by
+`--follow`. Ray is imported here and nowhere else in the suite.
 """
 
 import dataclasses

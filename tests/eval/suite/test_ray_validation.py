@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from diagonal_infra import ray_cluster
 
 
 @pytest.mark.ray
+# Ray's own, of its own defaults.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.timeout(600)
 def test_ray_evaluates_the_checkpoint_that_a_trainer_reports(tiny_run: str, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
     config = SuiteConfig(
         checkpoint="(Ray names it)",
         tasks=("weak/counting",),
@@ -33,9 +37,9 @@ def test_ray_evaluates_the_checkpoint_that_a_trainer_reports(tiny_run: str, tmp_
     with ray_cluster.start(num_cpus=3):
         result = TorchTrainer(
             train,
-            train_loop_config={"checkpoint": f"{tiny_run}/checkpoints/step-00000008"},
+            train_loop_config={"checkpoint": f"{run}/checkpoints/step-00000008"},
             scaling_config=ray.train.ScalingConfig(num_workers=1),
-            run_config=ray.train.RunConfig(name="ray", storage_path=str(tmp_path)),
+            run_config=ray.train.RunConfig(name="checkpoints", storage_path=str(run)),
             validation_config=validation_config(config),
         ).fit()
     assert result.best_checkpoints is not None

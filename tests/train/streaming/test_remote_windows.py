@@ -225,13 +225,13 @@ def test_memory_does_not_grow_with_what_was_read(store: RangedServer) -> None:
 
 @pytest.fixture
 def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An S3 server that checks what it is asked, with a bucket `pictures`."""
+    """An S3 server that checks what it is asked, with a bucket that no other test has."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     settings = {"endpoint_url": f"http://{host}:{port}", "key": "key", "secret": "secret"}
     monkeypatch.setitem(fsspec.config.conf, "s3", object_store.SETTINGS["s3"] | settings)
-    fsspec.filesystem("s3").mkdir("s3://pictures")
+    fsspec.filesystem("s3").mkdir("s3://windows")
     yield
     server.stop()
 
@@ -239,7 +239,7 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("moto")
 def test_samples_come_from_a_real_object_store(local: ShardFile, make_reader) -> None:
     filesystem = fsspec.filesystem("s3")
-    content, path = Path(local.path).read_bytes(), "s3://pictures/0.tar"
+    content, path = Path(local.path).read_bytes(), "s3://windows/0.tar"
     storage.write_bytes(path, content)
     mark = filesystem.info(path)["ETag"]
     reader = make_reader([ShardFile(path=path, size=len(content), mark=mark)])
