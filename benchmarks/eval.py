@@ -90,7 +90,9 @@ def ensure_peer_packages(folder: Path) -> Path:
     """What the peer needs in other versions, or alone: a folder to put before the others."""
     if not folder.is_dir():
         aside = folder.with_suffix(".partial")
-        words = ["uv", "pip", "install", "--quiet", "--no-deps", "--target", str(aside)]
+        # Without this project's settings, which leave out what the peer alone imports.
+        words = ["uv", "--no-config", "pip", "install", "--quiet", "--no-deps"]
+        words += ["--python", sys.executable, "--target", str(aside)]
         command = [sys.executable, "-m", *words, *PEER_PACKAGES]
         subprocess.run(command, check=True)
         aside.rename(folder)

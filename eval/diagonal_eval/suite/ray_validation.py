@@ -5,9 +5,9 @@
                      checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD, validation=True)
 
 Ray takes a checkpoint without a copy if it lies in its own folder, STORAGE_PATH/NAME: that is
-RUN/checkpoints with `RunConfig(storage_path=RUN, name="checkpoints")`. It starts a task for each such report, and
-the numbers join the reported checkpoint's metrics. Runs that are not on Ray are followed by
-`--follow`. Ray is imported here and nowhere else in the suite.
+RUN/checkpoints with `RunConfig(storage_path=RUN, name="checkpoints")`. It starts a task for each
+such report, and the numbers join the reported checkpoint's metrics. Runs that are not on Ray are
+followed by `--follow`. Ray is imported here and nowhere else in the suite.
 """
 
 import dataclasses
