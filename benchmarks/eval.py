@@ -9,6 +9,7 @@ in front of the same packages. Ours measures each template alone and every inter
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -67,7 +68,7 @@ def suite(given: argparse.Namespace) -> dict[str, Any]:
                 shutil.rmtree(given.work / folder, ignore_errors=True)
                 (given.work / folder).mkdir()
             command = _command(name, sets, weights, given.work / folder)
-            paths = {"PYTHONPATH": str(peer_path)} if name == PEER else {}
+            paths = {"PYTHONPATH": _in_front(peer_path)} if name == PEER else {}
             usage = measure.run_measured(command, given.work / "logs", environment=paths)
             cost = {
                 "wall_seconds": usage.wall_seconds,
@@ -97,6 +98,10 @@ def ensure_peer_packages(folder: Path) -> Path:
         subprocess.run(command, check=True)
         aside.rename(folder)
     return folder
+
+
+def _in_front(folder: Path) -> str:
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _command(name: str, sets: Path, weights: Path, output: Path) -> list[str]:
