@@ -33,6 +33,8 @@ from diagonal_train.streaming.open_clip_pixels import preprocess_as_open_clip
 
 CHUNK = 2048
 """Pictures of a file; the same for any number of ranks."""
+MOST_ON_CPU = 64
+"""Pictures or texts of a batch; more do not fit into its caches and take a quarter longer."""
 Floats = NDArray[np.float32]
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,9 @@ class FeatureStore:
     ) -> None:
         self.encoder = encoder
         self.transform = f"open_clip {encoder.image_size} {encoder.resize}"
-        self._folder, self._batch_size = folder, batch_size
+        self._folder = folder
+        on_cpu = encoder.device.type == "cpu"
+        self._batch_size = min(batch_size, MOST_ON_CPU) if on_cpu else batch_size
         self._world = world or World()
         self._preprocess = preprocess_as_open_clip(encoder.image_size, encoder.resize)
 
