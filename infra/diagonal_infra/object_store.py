@@ -5,6 +5,7 @@ Requests are tried again by the libraries themselves, after pauses with jitter; 
 even then becomes a `StorageError` with the path.
 """
 
+import copy
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +33,8 @@ first: FSSPEC_S3_CONFIG_KWARGS='{"retries": …}' or a file in ~/.config/fsspec.
 for _protocol, _settings in SETTINGS.items():
     _configured = fsspec.config.conf.setdefault(_protocol, {})
     for _name, _value in _settings.items():
-        _configured.setdefault(_name, _value)
+        # botocore writes into the settings of its retries.
+        _configured.setdefault(_name, copy.deepcopy(_value))
 
 
 def speaks(filesystem: Any, protocols: frozenset[str]) -> bool:

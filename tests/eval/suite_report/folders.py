@@ -150,9 +150,8 @@ def write_folder(
     return folder
 
 
-def full_folder(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Every section that the report knows, under hostile names; the folder and its record."""
-    table = predictions(200, 0.6, 1)
+def full_record(table: pa.Table) -> dict[str, Any]:
+    """Of a classification, with every part that the report knows."""
     record = classification_record(table)
     acc1, ci = record["metrics"]["acc1"], record["ci95"]["acc1"]
     part = {"acc1": acc1, "ci95": ci, "n": 100}
@@ -192,6 +191,13 @@ def full_folder(folder: Path) -> tuple[Path, dict[str, Any]]:
         "unreadable": 2,
         "note": HOSTILE,
     }
+    return record
+
+
+def full_folder(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Every section that the report knows, under hostile names; the folder and its record."""
+    table = predictions(200, 0.6, 1)
+    record = full_record(table)
     queries = retrieval(50, 0.5, 2)
     many = multilabel(60, 0.5, 3)
     tasks = {

@@ -1,5 +1,6 @@
 """A store of shards that misbehaves, reached over HTTP and as S3."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,9 @@ def path(
     if request.param == "http":
         return store.endpoint + NAME
     settings = {"endpoint_url": store.endpoint, "key": "key", "secret": "secret"}
-    monkeypatch.setitem(fsspec.config.conf, "s3", object_store.SETTINGS["s3"] | settings)
+    monkeypatch.setitem(
+        fsspec.config.conf, "s3", copy.deepcopy(object_store.SETTINGS["s3"]) | settings
+    )
     return "s3:/" + NAME
 
 

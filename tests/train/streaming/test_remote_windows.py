@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import subprocess
 import sys
@@ -230,7 +231,9 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.start()
     host, port = server.get_host_and_port()
     settings = {"endpoint_url": f"http://{host}:{port}", "key": "key", "secret": "secret"}
-    monkeypatch.setitem(fsspec.config.conf, "s3", object_store.SETTINGS["s3"] | settings)
+    monkeypatch.setitem(
+        fsspec.config.conf, "s3", copy.deepcopy(object_store.SETTINGS["s3"]) | settings
+    )
     fsspec.filesystem("s3").mkdir("s3://windows")
     yield
     server.stop()
