@@ -65,7 +65,7 @@ def test_one_owner_per_tool(tool: str) -> None:
     "module",
     [
         "diagonal_data.shards",
-        "diagonal_data.candidates",
+        "diagonal_data.candidates.__main__",
         "diagonal_data.filters.__main__",
         "diagonal_train.recipes",
     ],

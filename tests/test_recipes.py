@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from diagonal_data import recipes as data_recipes
+from diagonal_data.candidates.recipes import CANDIDATES
 from diagonal_data.dedup import recipes as dedup_recipes
 from diagonal_data.filters.recipes import FILTERS
 from diagonal_data.reshard.config import RESHARD
@@ -18,7 +19,7 @@ from diagonal_infra.cli import parse_recipe
 from diagonal_train import recipes as train_recipes
 
 COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
-    "candidates": data_recipes.CANDIDATES,
+    "candidates": CANDIDATES,
     "shards": data_recipes.SHARDS,
     "report": data_recipes.REPORT,
     "dedup": dedup_recipes.DEDUP,

@@ -1,43 +1,16 @@
-"""Named configurations of the data commands; filters/recipes.py has those of filters.
+"""Named configurations of the data commands; a package's own recipes.py has those of its command.
 
-python -m diagonal_data.candidates urls --input 'list-{000..003}.parquet' --output out/c
 python -m diagonal_data.shards web --candidates out/c --dataset out/d
 python -m diagonal_data.report funnel --dataset out/d
 """
 
 from diagonal_data.config import (
-    CandidatesConfig,
     DecodeConfig,
     ReportConfig,
     ShardsConfig,
 )
-from diagonal_data.demo.web import DEFAULT_PORT, hosts_at
+from diagonal_data.demo.web import DEMO_HOSTS, DEMO_WEB
 from diagonal_data.fetch_config import FetchConfig
-
-DEMO_WEB = "out/demo/web"
-DEMO_HOSTS = hosts_at(DEFAULT_PORT)
-
-
-def urls() -> CandidatesConfig:
-    """URL lists (Parquet, CSV, TSV, JSONL) to candidates; give --input and --output."""
-    return CandidatesConfig(output="out/candidates")
-
-
-def crawl() -> CandidatesConfig:
-    """A polite crawl from --seeds to candidates; for sites you may crawl."""
-    return CandidatesConfig(output="out/candidates")
-
-
-def demo_candidates() -> CandidatesConfig:
-    """Crawl the demo's small web, served on loopback meanwhile."""
-    return CandidatesConfig(
-        output="out/demo/candidates",
-        seeds=tuple(f"http://{host}/" for host in DEMO_HOSTS),
-        allow_hosts=DEMO_HOSTS,
-        # Its hosts mix a few opt-outs among thousands of drawings, and are our own.
-        fetch=FetchConfig(max_per_host=16, host_opt_outs=0),
-        serve=DEMO_WEB,
-    )
 
 
 def web() -> ShardsConfig:
@@ -75,6 +48,5 @@ def demo_report() -> ReportConfig:
     return ReportConfig(dataset="out/demo/dataset")
 
 
-CANDIDATES = {"urls": urls, "crawl": crawl, "demo": demo_candidates}
 SHARDS = {"web": web, "datacomp": datacomp, "demo": demo_shards}
 REPORT = {"funnel": funnel, "demo": demo_report}

@@ -59,6 +59,10 @@ def hosts_at(port: int) -> tuple[str, ...]:
     return tuple(f"{address}:{port}" for address in ADDRESSES)
 
 
+DEMO_WEB = "out/demo/web"
+DEMO_HOSTS = hosts_at(DEFAULT_PORT)
+
+
 def address_of(style: str) -> str:
     """Each host shows the drawings of two styles."""
     return ADDRESSES[list(styles()).index(style) % len(ADDRESSES)]

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from diagonal_data.schema import Candidate, uid_for
-from diagonal_data.url_lists import (
+from diagonal_data.candidates.lists import (
     BATCH_ROWS,
     check_lists,
     columns_for,
@@ -18,6 +17,7 @@ from diagonal_data.url_lists import (
     read_lists,
     version_of,
 )
+from diagonal_data.schema import Candidate, uid_for
 from diagonal_infra.errors import StorageError, UserError
 
 URL = "http://x.test/a.jpg"

@@ -14,9 +14,9 @@ from itertools import islice
 from urllib.parse import urlsplit
 
 from diagonal_data.addresses import http_url, is_listed
+from diagonal_data.candidates.page import MAX_PAGE_BYTES, Page, collapse, read_page
 from diagonal_data.fetch import Fetcher, Response
 from diagonal_data.fetch_config import FetchConfig
-from diagonal_data.html import MAX_PAGE_BYTES, Page, collapse, read_page
 from diagonal_data.schema import Candidate, candidate_for, canonical_url
 from diagonal_infra.errors import UserError
 

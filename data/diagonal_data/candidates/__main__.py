@@ -22,18 +22,18 @@ from typing import Any
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from diagonal_data.config import CandidatesConfig
-from diagonal_data.crawl import CrawledPage, crawl
-from diagonal_data.demo.server import demo_web
-from diagonal_data.recipes import CANDIDATES
-from diagonal_data.schema import Candidate, candidates_table
-from diagonal_data.url_lists import (
+from diagonal_data.candidates.config import CandidatesConfig
+from diagonal_data.candidates.lists import (
     ListBatch,
     check_lists,
     find_lists,
     read_lists,
     version_of,
 )
+from diagonal_data.candidates.recipes import CANDIDATES
+from diagonal_data.candidates.site import CrawledPage, crawl
+from diagonal_data.demo.server import demo_web
+from diagonal_data.schema import Candidate, candidates_table
 from diagonal_infra import log, run_dir, storage
 from diagonal_infra.cli import run_command
 from diagonal_infra.errors import DiagonalError, UserError

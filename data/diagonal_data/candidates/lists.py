@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from diagonal_data.html import collapse
+from diagonal_data.candidates.page import collapse
 from diagonal_data.schema import Candidate, candidate_for
 from diagonal_infra import storage
 from diagonal_infra.errors import StorageError, UserError

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from diagonal_data import candidates
-from diagonal_data.config import CandidatesConfig
+from diagonal_data.candidates import __main__ as candidates
+from diagonal_data.candidates.config import CandidatesConfig
 from diagonal_data.schema import CANDIDATE_SCHEMA
 from diagonal_infra import run_dir
 from diagonal_infra.errors import DiagonalError, UserError

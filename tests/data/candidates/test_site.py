@@ -3,7 +3,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from diagonal_data.crawl import (
+from diagonal_data.candidates.page import MAX_PAGE_BYTES
+from diagonal_data.candidates.site import (
     LONGEST_PAGE_BYTES,
     CrawledPage,
     crawl,
@@ -13,7 +14,6 @@ from diagonal_data.crawl import (
 )
 from diagonal_data.fetch import Fetcher
 from diagonal_data.fetch_config import FetchConfig
-from diagonal_data.html import MAX_PAGE_BYTES
 from diagonal_infra.errors import UserError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from diagonal_data.html import (
+from diagonal_data.candidates.page import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
     MAX_PAGE_BYTES,
