@@ -36,3 +36,9 @@ def as_strings(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One array of `string`, whatever came: chunks, `large_string`, a dictionary."""
     whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     return whole.cast(pa.string())
+
+
+def num_matches(texts: pa.Array | pa.ChunkedArray, pattern: str) -> np.ndarray:
+    """How often the pattern is found in each text, overlaps not counted; a null has none."""
+    options = pc.MatchSubstringOptions(pattern)
+    return np.asarray(pc.call_function("count_substring_regex", [texts], options).fill_null(0))
