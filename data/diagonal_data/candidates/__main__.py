@@ -17,9 +17,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from fastwarc.warc import ArchiveIterator, WarcRecordType
 from rich.table import Table
 
 from diagonal_data.candidates.config import CandidatesConfig
@@ -30,10 +32,12 @@ from diagonal_data.candidates.lists import (
     read_lists,
     version_of,
 )
+from diagonal_data.candidates.page import Page, collapse, read_page
 from diagonal_data.candidates.recipes import CANDIDATES
-from diagonal_data.candidates.site import CrawledPage, crawl
+from diagonal_data.candidates.site import crawl_to_warc, parse_content_type
+from diagonal_data.candidates.site_warc import warc_files
 from diagonal_data.demo.server import demo_web
-from diagonal_data.schema import Candidate, candidates_table
+from diagonal_data.schema import Candidate, candidate_for, candidates_table
 from diagonal_infra import log, run_dir, storage
 from diagonal_infra.cli import run_command
 from diagonal_infra.errors import DiagonalError, UserError
@@ -145,9 +149,13 @@ def found_candidates(
         yield from _counted_rows(batch, counts)
     if not config.seeds:
         return
-    pages = crawl(config.seeds, config.fetch, config.allow_hosts, max_pages=config.max_pages)
-    for page in pages:
-        yield from _counted_page(page, counts)
+    folder = storage.join(config.output, "site")
+    pages = crawl_to_warc(
+        config.seeds, config.fetch, config.allow_hosts, folder, max_pages=config.max_pages
+    )
+    counts.pages.update(pages)
+    for path in warc_files(Path(folder)):
+        yield from _answered(path, config.fetch.robots_agent, counts)
 
 
 def write_parts(config: CandidatesConfig, found: Iterable[Candidate], counts: Counts) -> None:
@@ -191,12 +199,33 @@ def _counted_rows(batch: ListBatch, counts: Counts) -> list[Candidate]:
     return batch.candidates
 
 
-def _counted_page(page: CrawledPage, counts: Counts) -> list[Candidate]:
-    counts.pages[page.outcome] += 1
-    counts.empty_captions += page.empty_captions
-    if page.outcome != "read":
-        logger.info("page=%s outcome=%s detail=%s", page.url, page.outcome, page.detail)
-    return page.candidates
+def _answered(path: Path, agent: str, counts: Counts) -> Iterator[Candidate]:
+    with path.open("rb") as file:
+        for record in ArchiveIterator(file, record_types=WarcRecordType.response):
+            url = record.headers["WARC-Target-URI"]
+            _, charset = parse_content_type(record.http_headers.get("content-type") or "")
+            page = read_page(record.reader.read(), url, charset=charset, agent=agent)
+            candidates = page_candidates(page, url)
+            counts.empty_captions += len(page.pairs) - len(candidates)
+            yield from candidates
+
+
+def page_candidates(page: Page, page_url: str) -> list[Candidate]:
+    """The page's pairs as candidates, in order; pairs whose caption is empty are left out."""
+    return [
+        candidate_for(
+            pair.url,
+            caption,
+            caption_raw=pair.text,
+            page_url=page_url,
+            source=pair.source,
+            width_hint=pair.width_hint,
+            height_hint=pair.height_hint,
+            licence=pair.licence,
+        )
+        for pair in page.pairs
+        if (caption := collapse(pair.text))
+    ]
 
 
 def _write_part(folder: str, number: int, candidates: list[Candidate]) -> None:
