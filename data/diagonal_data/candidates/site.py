@@ -32,7 +32,7 @@ from diagonal_data.response import Response
 from diagonal_data.schema import TRANSIENT, canonical_url
 from diagonal_data.site_rules import WebCache
 from diagonal_infra import storage
-from diagonal_infra.errors import UserError
+from diagonal_infra.errors import StorageError, UserError
 from diagonal_infra.shared import Here
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def crawl_to_warc(
     Raises:
         UserError: a seed that is no http(s) URL, or a folder that is not local; nothing is
             fetched then.
+        StorageError: a file cannot be written.
     """
     hosts = (*map(_seed_host, seeds), *allow_hosts)
     plan = _Plan(seeds=tuple(map(canonical_url, seeds)), hosts=hosts, max_pages=max_pages)
@@ -92,8 +93,14 @@ def crawl_to_warc(
     finished = _finished(folder, plan)
     if finished is not None:
         return finished
-    with CrawlLog(Path(local), config.full_user_agent) as log, asyncio.Runner() as runner:
-        outcomes = runner.run(_crawl(plan, config, allow_hosts, log))
+    try:
+        with CrawlLog(Path(local), config.full_user_agent) as log, asyncio.Runner() as runner:
+            outcomes = runner.run(_crawl(plan, config, allow_hosts, log))
+    except OSError as error:
+        # The web raises nothing here.
+        raise StorageError(
+            f"cannot write the crawl to {folder!r}: {error}; the same command goes on with it"
+        ) from error
     summary = {"plan": asdict(plan), "outcomes": outcomes}
     storage.write_bytes(storage.join(folder, OUTCOMES), json.dumps(summary, indent=1).encode())
     return outcomes
@@ -138,14 +145,21 @@ async def _breadth_first(
         asked = list(islice(frontier, pages_left))
         pages_left -= len(asked)
         for batch in _batches(asked, PAGES_PER_SLOT * config.max_in_flight):
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(visitor.visit(url)) for url in batch]
-            for visit in (task.result() for task in tasks):
-                outcomes[visit.outcome] += 1
+            for visit in await _visits(visitor, batch):
+                outcomes[str(visit.outcome)] += 1
                 found |= dict.fromkeys(visit.links)
         frontier = {url: None for url in found if url not in seen}
         seen |= frontier.keys()
     return outcomes
+
+
+async def _visits(visitor: "_Visitor", urls: Sequence[str]) -> list[Visit]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(visitor.visit(url)) for url in urls]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return [task.result() for task in tasks]
 
 
 class _Visitor:

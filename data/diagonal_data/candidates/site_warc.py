@@ -13,6 +13,7 @@ long page the beginning stands there, marked `WARC-Truncated`.
 """
 
 import gzip
+import os
 import re
 import uuid
 import zlib
@@ -64,9 +65,8 @@ class CrawlLog:
         self._number = max(len(paths) - 1, 0)
         ends = [self._index(path) for path in paths]
         if paths:
-            self._file = paths[-1].open("r+b")
-            self._file.truncate(ends[-1])
-            self._file.seek(ends[-1])
+            os.truncate(paths[-1], ends[-1])
+            self._file = paths[-1].open("ab")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,11 +1,14 @@
 """A crawl into WARC files."""
 
 import asyncio
+import contextlib
 import json
+import resource
 import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +28,7 @@ from diagonal_data.candidates.site import (
 )
 from diagonal_data.candidates.site_warc import warc_files
 from diagonal_data.fetch_config import FetchConfig
-from diagonal_infra.errors import UserError
+from diagonal_infra.errors import StorageError, UserError
 
 if TYPE_CHECKING:
     from tests.hostile_server import HostileServer
@@ -61,6 +64,15 @@ def written(folder: Path) -> dict[str, bytes]:
                 assert name not in found
                 found[name] = record.reader.read()
     return found
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[None]:
+    """No file can grow beyond two kilobytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def put_web(server: "HostileServer") -> list[str]:
@@ -242,6 +254,16 @@ def test_a_bad_seed_is_the_users_mistake_before_anything_is_fetched(tmp_path: Pa
     with pytest.raises(UserError, match="not local"):
         crawl_to_warc(["http://a.test/"], CONFIG, (), "memory://c", max_pages=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_said_in_one_line_and_the_crawl_goes_on_later(
+    server: "HostileServer", tmp_path: Path
+) -> None:
+    put_web(server)
+    with small_disk(), pytest.raises(StorageError, match="cannot write the crawl"):
+        crawl(server, tmp_path)
+    assert not (tmp_path / OUTCOMES).exists()
+    assert crawl(server, tmp_path) == {"read": 10}
 
 
 def test_links_to_files_and_foreign_hosts_are_left_out() -> None:
