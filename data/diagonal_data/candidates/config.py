@@ -71,7 +71,7 @@ class CandidatesConfig:
     balance: BalanceConfig = field(default_factory=BalanceConfig)
     """Concepts."""
     base_url: str | None = None
-    """`html`: what the address of the folder is on the web; without, relative addresses are lost."""
+    """`html`: address of the folder on the web; without, relative addresses are lost."""
     max_pages: int = 10_000
     """`site`: most pages asked for."""
     sitemaps: bool = True

@@ -21,7 +21,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from diagonal_data.candidates.found import Found, PageOutcome, ReadCounts, found_table
+from diagonal_data.candidates.found import Found, ImageOutcome, PageOutcome, ReadCounts, found_table
 from diagonal_data.candidates.list_columns import Row, columns_for, found_in_row
 from diagonal_data.candidates.list_lines import delimited_rows, json_rows
 from diagonal_data.candidates.list_parquet import parquet_found
@@ -65,7 +65,7 @@ def check_lists(lists: Sequence[str]) -> None:
     for path in lists[:CHECKED]:
         try:
             with _opened(path) as found:
-                first = next(found, None)
+                first = next((row for row in found if row), None)
                 if first is not None:
                     columns_for(list(first), path)
                     return
@@ -98,11 +98,10 @@ def read_list(
     except UserError as error:
         logger.warning("%s", error)
         outcome = PageOutcome.WRONG_COLUMNS
-    except FileNotFoundError:
-        outcome = PageOutcome.MISSING
     except StorageError as error:
         logger.warning("%s", error)
-        outcome = PageOutcome.TRUNCATED
+        is_gone = isinstance(error.__cause__, FileNotFoundError)
+        outcome = PageOutcome.MISSING if is_gone else PageOutcome.TRUNCATED
     counts.pages[outcome] += 1
 
 
@@ -116,11 +115,9 @@ def kind_of(path: str) -> str | None:
 
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
-    """What goes wrong in reading a list names the list; a list that is gone stays that."""
+    """What goes wrong in reading a list names the list."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except (EOFError, OSError, zlib.error, pa.ArrowException) as error:
         raise StorageError(f"cannot read {path}: {error}; is it whole?") from error
 
@@ -148,6 +145,9 @@ def _parquet_rows(file: IO[Any]) -> Generator[Row]:
 def _row_tables(rows: Iterator[Row], path: str, counts: ReadCounts) -> Iterator[pa.Table]:
     """The columns are found in the first row, which must have all that are to be read."""
     first = next(rows, None)
+    while first == {}:
+        counts.images[ImageOutcome.BAD_ROW] += 1
+        first = next(rows, None)
     if first is None:
         return
     columns = columns_for(list(first), path)

@@ -83,9 +83,10 @@ def partitions_for(files: Iterable[InputFile]) -> int:
 
 
 def _ranges(reader: str, file: InputFile, unit_bytes: int) -> Iterator[tuple[int, int | None]]:
-    can_be_shared = reader in SHARED_READERS or file.path.lower().endswith(PARQUET)
-    starts = range(0, max(file.size, 1), unit_bytes) if can_be_shared else [0]
-    for start in starts:
+    if reader not in SHARED_READERS and not file.path.lower().endswith(PARQUET):
+        yield 0, None
+        return
+    for start in range(0, max(file.size, 1), unit_bytes):
         # The last range is open: a file that grows meanwhile is not cut.
         yield start, (start + unit_bytes if start + unit_bytes < file.size else None)
 
