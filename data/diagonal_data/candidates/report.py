@@ -13,7 +13,6 @@ from html import escape
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.table import Table
 
@@ -134,7 +133,7 @@ def _add(found: Findings, batch: pa.RecordBatch) -> None:
 
 
 def _count(counter: Counter[str], column: pa.Array) -> None:
-    for pair in pc.value_counts(column).to_pylist():
+    for pair in column.value_counts().to_pylist():
         counter[pair["values"] or "unknown"] += pair["counts"]
 
 
