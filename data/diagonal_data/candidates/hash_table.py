@@ -20,11 +20,11 @@ MIN_BITS = 4
 class HashTable:
     """From distinct keys to values, both uint64."""
 
-    def __init__(self, keys: np.ndarray, values: np.ndarray, absent: int) -> None:
+    def __init__(self, keys: np.ndarray, values: np.ndarray, absent: np.uint64) -> None:
         """`absent` is the value of all other keys."""
         # Between an eighth and a quarter of the slots is filled, a 64th to a 32nd of the bits.
         bits = max(MIN_BITS, (4 * len(keys)).bit_length())
-        self._absent, self._last = np.uint64(absent), (1 << bits) - 1
+        self._absent, self._last = absent, (1 << bits) - 1
         self._slot_shift, self._bit_shift = np.uint64(64 - bits), np.uint64(61 - bits)
         self._bitmap = np.zeros(1 << bits, np.uint8)
         hashes = self._hashes(keys)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from diagonal_data.candidates.text_columns import joined
 
 BLANK, SIGN = 1, 2
 CUTS = bytes(BLANK if b in b" \t\n\r" else SIGN if b in b",.;:?!`" else 0 for b in range(256))
@@ -85,9 +86,7 @@ class Tokens:
 
 def words(texts: pa.Array, cuts: bytes = CUTS) -> Tokens:
     """The words of each text, empty ones too; a text has one at least. Null counts as empty."""
-    blank, nothing = (pa.scalar(text, pa.large_string()) for text in (" ", ""))
-    filled = texts.cast(pa.large_string()).fill_null("")
-    text, offsets = text_of(pc.binary_join_element_wise(filled, blank, nothing))
+    text, offsets = text_of(joined([texts, pa.repeat(pa.scalar(""), len(texts))], " "))
     kinds = np.frombuffer(text.tobytes().translate(cuts), np.uint8)
     places = np.flatnonzero(kinds != 0)
     # A blank ends one token; a sign ends one and is the next.
