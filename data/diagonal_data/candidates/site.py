@@ -14,6 +14,7 @@ from itertools import islice
 from urllib.parse import urlsplit
 
 from diagonal_data.addresses import http_url, is_listed
+from diagonal_data.candidates.found import ImageOutcome, PageOutcome
 from diagonal_data.candidates.page import MAX_PAGE_BYTES, Page, collapse, read_page
 from diagonal_data.fetch import Fetcher, Response
 from diagonal_data.fetch_config import FetchConfig
@@ -116,31 +117,32 @@ def crawled_page(response: Response, agent: str) -> CrawledPage:
     if content_type not in PAGE_TYPES:
         return replace(nothing, detail=content_type or "no Content-Type")
     page = read_page(response.body, response.final_url, charset=charset, agent=agent)
+    if page.outcome == PageOutcome.NOT_HTML:
+        return nothing
     candidates = page_candidates(page, response.final_url)
     return CrawledPage(
         url=response.final_url,
         outcome="opted_out" if page.opted_out else "read",
         candidates=candidates,
-        empty_captions=len(page.pairs) - len(candidates),
+        empty_captions=page.images[ImageOutcome.NO_TEXT],
         links=page.links,
     )
 
 
 def page_candidates(page: Page, page_url: str) -> list[Candidate]:
-    """The page's pairs as candidates, in order; pairs whose caption is empty are left out."""
+    """The page's images as candidates, in order, each with its first text."""
     return [
         candidate_for(
-            pair.url,
-            caption,
-            caption_raw=pair.text,
+            image.url,
+            collapse(image.texts[0]),
+            caption_raw=image.texts[0],
             page_url=page_url,
-            source=pair.source,
-            width_hint=pair.width_hint,
-            height_hint=pair.height_hint,
-            licence=pair.licence,
+            source=image.sources[0],
+            width_hint=image.width_hint,
+            height_hint=image.height_hint,
+            licence=image.licence,
         )
-        for pair in page.pairs
-        if (caption := collapse(pair.text))
+        for image in page.found
     ]
 
 
