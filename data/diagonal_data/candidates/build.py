@@ -182,7 +182,6 @@ def crawl(config: CandidatesConfig) -> dict[str, int]:
             config.allow_hosts,
             _site_folder(config),
             max_pages=config.max_pages,
-            sitemaps=config.sitemaps,
         )
     )
 

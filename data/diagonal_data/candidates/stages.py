@@ -84,7 +84,7 @@ class PoolParams:
     def digest(self, stage: str) -> str:
         """Of all that the files of a stage depend on, those of the stages before included."""
         pool = [VERSION, self.partitions, [path.rsplit("/", 1)[-1] for path in self.read_paths]]
-        pool += [repr(self.rules), self.detect_language, sorted(self.kept_languages)]
+        pool += [asdict(self.rules), self.detect_language, sorted(self.kept_languages)]
         pool += [asdict(self.dedup), self.entries_digest]
         if self.dedup.by == "url" or self.max_per_caption:
             pool.append(self.balance.seed)
