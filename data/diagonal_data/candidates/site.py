@@ -200,8 +200,7 @@ def visit_of(response: Response, agent: str, hosts: Sequence[str]) -> Visit:
         detail = content_type or "no Content-Type"
         return Visit(url=url, outcome=PageOutcome.NOT_HTML, detail=detail)
     page = read_page(response.body, response.final_url, charset=charset, agent=agent)
-    outcome = PageOutcome.OPTED_OUT if page.opted_out else PageOutcome.READ
-    return Visit(url=url, outcome=outcome, links=visitable(page.links, hosts))
+    return Visit(url=url, outcome=page.outcome, links=visitable(page.links, hosts))
 
 
 def visitable(links: Sequence[str], hosts: Sequence[str]) -> list[str]:
@@ -226,6 +225,12 @@ def parse_content_type(header: str) -> tuple[str, str | None]:
 def _batches(urls: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for start in range(0, len(urls), size):
         yield urls[start : start + size]
+
+
+def check_seeds(seeds: Sequence[str]) -> None:
+    """Raise UserError for a seed that is no http(s) URL."""
+    for seed in seeds:
+        _seed_host(seed)
 
 
 def _seed_host(seed: str) -> str:

@@ -3,6 +3,8 @@
 Patterns are RE2's: linear time whatever the text, no look-around, no back references.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,3 +44,11 @@ def num_matches(texts: pa.Array | pa.ChunkedArray, pattern: str) -> np.ndarray:
     """How often the pattern is found in each text, overlaps not counted; a null has none."""
     options = pc.MatchSubstringOptions(pattern)
     return np.asarray(pc.call_function("count_substring_regex", [texts], options).fill_null(0))
+
+
+def joined(columns: Sequence[pa.Array | pa.ChunkedArray], separator: str) -> pa.Array:
+    """The texts of each row with a separator between them, large_string; a null is ""."""
+    wide = [column.cast(pa.large_string()) for column in columns]
+    options = pc.JoinOptions("replace", "")
+    between = pa.scalar(separator, pa.large_string())
+    return pc.call_function("binary_join_element_wise", [*wide, between], options)

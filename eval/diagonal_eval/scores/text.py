@@ -2,7 +2,7 @@
 
 lang, lang_p    ISO 639 code and probability, as candidates get them (candidates/language.py)
 chars, words    code points, and words as `str.split` counts them
-concepts        places of the metadata entries it holds (concepts.py), with --concepts
+concepts        places of the metadata entries it holds (candidates/matcher.py), with --concepts
 
 Blind spot: names, file names and one or two words have no language, but get one; look at lang_p.
 """
@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from diagonal_data.candidates.entries import EntryMatcher, read_entries
 from diagonal_data.candidates.language import Languages
 from diagonal_eval.dataset import StoredSample, content_digest
-from diagonal_eval.scores.concepts import Concepts, read_concepts
 from diagonal_eval.scores.config import TextConfig
 from diagonal_eval.scores.scorer import Scored, Scorer
 
@@ -38,13 +38,13 @@ def build(config: TextConfig) -> Scorer:
     Raises:
         UserError: --concepts is no list.
     """
-    concepts = None if config.concepts is None else read_concepts(config.concepts)
+    entries = None if config.concepts is None else read_entries(config.concepts, "--concepts")
     models = [f"{package} {metadata.version(package)}" for package in PACKAGES]
     return Scorer(
-        schema=SCHEMA if concepts is None else SCHEMA.append(CONCEPTS),
-        digest=content_digest("text 2", *models, "" if concepts is None else concepts.digest),
+        schema=SCHEMA if entries is None else SCHEMA.append(CONCEPTS),
+        digest=content_digest("text 2", *models, "" if entries is None else entries.digest),
         batch_size=4096,
-        score=partial(score, languages=Languages(), concepts=concepts),
+        score=partial(score, languages=Languages(), matcher=entries and EntryMatcher(entries)),
     )
 
 
@@ -53,7 +53,7 @@ def score(
     _: Sequence[Any],
     *,
     languages: Languages,
-    concepts: Concepts | None,
+    matcher: EntryMatcher | None,
 ) -> Scored:
     """Columns of a batch of captions."""
     captions = [sample.caption for sample in samples]
@@ -64,6 +64,7 @@ def score(
         "chars": [len(caption) for caption in captions],
         "words": [len(caption.split()) for caption in captions],
     }
-    if concepts is not None:
-        columns["concepts"] = [concepts.matches(caption) for caption in captions]
+    if matcher is not None:
+        texts, langs = pa.array(captions, pa.string()), pa.array(detected, pa.string())
+        columns["concepts"] = matcher.matches(texts, langs).to_pylist()
     return Scored(columns=columns)
