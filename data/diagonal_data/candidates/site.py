@@ -50,6 +50,8 @@ PAGES_PER_SLOT = 4
 """Pages asked for at a time, per request in flight: bounds the links held, keeps slots busy."""
 LONGEST_PAGE_BYTES = 4 * MAX_PAGE_BYTES
 """A longer page is given up as body_too_large."""
+MAX_LINKS = 10_000
+"""Followed of one page; a megabyte holds ten times as many."""
 OUTCOMES = "outcomes.json"
 """In the crawl's folder once it is finished: what was crawled, and the pages by outcome."""
 
@@ -145,21 +147,25 @@ async def _breadth_first(
         asked = list(islice(frontier, pages_left))
         pages_left -= len(asked)
         for batch in _batches(asked, PAGES_PER_SLOT * config.max_in_flight):
-            for visit in await _visits(visitor, batch):
+            await _visit_all(visitor, batch)
+            for url in batch:
+                visit = visitor.visited(url)
                 outcomes[str(visit.outcome)] += 1
-                found |= dict.fromkeys(visit.links)
-        frontier = {url: None for url in found if url not in seen}
+                # No more than can be asked for, so that a trap of links fills no memory.
+                new = (link for link in visit.links if link not in seen and link not in found)
+                found |= dict.fromkeys(islice(new, pages_left - len(found)))
+        frontier = found
         seen |= frontier.keys()
     return outcomes
 
 
-async def _visits(visitor: "_Visitor", urls: Sequence[str]) -> list[Visit]:
+async def _visit_all(visitor: "_Visitor", urls: Sequence[str]) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(visitor.visit(url)) for url in urls]
+            for url in urls:
+                group.create_task(visitor.visit(url))
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
-    return [task.result() for task in tasks]
 
 
 class _Visitor:
@@ -173,11 +179,17 @@ class _Visitor:
         self._hosts = hosts
         self._robots_agent = robots_agent
 
-    async def visit(self, url: str) -> Visit:
-        """What became of a page, now or before."""
+    def visited(self, url: str) -> Visit:
+        """What became of a page, from disk: the links of many pages are large together."""
+        visit = self._log.visit_of(url)
+        assert visit is not None, url
+        return visit
+
+    async def visit(self, url: str) -> None:
+        """Ask for a page and log it, unless the log has a lasting word on it."""
         known = self._log.visit_of(url)
         if known is not None and known.outcome not in TRANSIENT:
-            return known
+            return
         response = await self._fetcher.get(url)
         visit = visit_of(response, self._robots_agent, self._hosts)
         if visit.outcome == PageOutcome.READ:
@@ -187,7 +199,6 @@ class _Visitor:
         else:
             self._log.add(visit)
             logger.info("page=%s outcome=%s detail=%s", url, visit.outcome, visit.detail)
-        return visit
 
 
 def visit_of(response: Response, agent: str, hosts: Sequence[str]) -> Visit:
@@ -200,7 +211,7 @@ def visit_of(response: Response, agent: str, hosts: Sequence[str]) -> Visit:
         detail = content_type or "no Content-Type"
         return Visit(url=url, outcome=PageOutcome.NOT_HTML, detail=detail)
     page = read_page(response.body, response.final_url, charset=charset, agent=agent)
-    return Visit(url=url, outcome=page.outcome, links=visitable(page.links, hosts))
+    return Visit(url=url, outcome=page.outcome, links=visitable(page.links[:MAX_LINKS], hosts))
 
 
 def visitable(links: Sequence[str], hosts: Sequence[str]) -> list[str]:

@@ -58,7 +58,7 @@ async def listed_pages(fetcher: Fetcher, seeds: Sequence[str], *, most: int) -> 
         if answer.body is not None:
             listed = read_sitemap(answer.body)
             pages.extend(listed.pages)
-            waiting.extend(listed.sitemaps[:MAX_SITEMAPS])
+            waiting.extend(islice(listed.sitemaps, max(MAX_SITEMAPS - len(waiting), 0)))
     return pages
 
 

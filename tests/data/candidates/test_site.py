@@ -21,12 +21,13 @@ from fastwarc.warc import (  # pyright: ignore[reportMissingModuleSource]  # com
 from diagonal_data.candidates.page import MAX_PAGE_BYTES
 from diagonal_data.candidates.site import (
     LONGEST_PAGE_BYTES,
+    MAX_LINKS,
     OUTCOMES,
     crawl_to_warc,
     parse_content_type,
     visitable,
 )
-from diagonal_data.candidates.site_warc import warc_files
+from diagonal_data.candidates.site_warc import CrawlLog, warc_files
 from diagonal_data.fetch_config import FetchConfig
 from diagonal_infra.errors import StorageError, UserError
 
@@ -254,6 +255,21 @@ def test_a_bad_seed_is_the_users_mistake_before_anything_is_fetched(tmp_path: Pa
     with pytest.raises(UserError, match="not local"):
         crawl_to_warc(["http://a.test/"], CONFIG, (), "memory://c", max_pages=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trap_of_links_is_followed_as_far_as_the_cap(
+    server: "HostileServer", tmp_path: Path
+) -> None:
+    links = "".join(f"<a href=/{n}>" for n in range(2 * MAX_LINKS))
+    server.put_page("/", links)
+    server.put_page("/0", f"<a href=/{MAX_LINKS}>{links}")
+    server.put_page("/1", '<a href="/late">')
+    assert crawl(server, tmp_path, max_pages=6) == {"read": 3, "not_found": 3}
+    assert sorted(asked(server)) == ["/", *(f"/{n}" for n in range(5))]
+    with CrawlLog(tmp_path, "x") as log:
+        visit = log.visit_of(server.url("/"))
+    assert visit is not None
+    assert len(visit.links) == MAX_LINKS
 
 
 def test_a_full_disk_is_said_in_one_line_and_the_crawl_goes_on_later(
