@@ -17,19 +17,17 @@ killed run goes on where it was; an input that has grown is read where it is new
 over at the first stage that they concern.
 """
 
-from diagonal_data.candidates import metadata, report
+from diagonal_data.candidates import report
 from diagonal_data.candidates.build import build
-from diagonal_data.candidates.config import CandidatesConfig, MetadataConfig, ReportConfig
+from diagonal_data.candidates.config import CandidatesConfig, ReportConfig
 from diagonal_data.candidates.recipes import CANDIDATES
 from diagonal_infra.cli import run_command
 
 
-def main(config: CandidatesConfig | ReportConfig | MetadataConfig) -> None:
-    """Run the one of the three that the recipe is for."""
+def main(config: CandidatesConfig | ReportConfig) -> None:
+    """Run the one that the recipe is for."""
     if isinstance(config, ReportConfig):
         report.main(config)
-    elif isinstance(config, MetadataConfig):
-        metadata.main(config)
     else:
         build(config)
 
