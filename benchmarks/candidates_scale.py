@@ -16,7 +16,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +31,7 @@ from diagonal_data.candidates.draw_part import draw_part
 from diagonal_data.candidates.entries import DEFAULT, Entries
 from diagonal_data.candidates.exchange import read_partition, write_partitioned
 from diagonal_data.candidates.pool_part import (
+    ALIVE,
     POOL_SCHEMA,
     Rows,
     drop_copies,
@@ -107,7 +107,6 @@ def run_ours(source: Path, output: Path, num_rows: int) -> dict[str, Any]:
 
         numbers = range(params.partitions)
         list(run(partial(exchange, params, files), range(len(files))))
-        params = replace(params)
         list(run(partial(pool_without_cleaning, params), numbers))
         list(run(partial(count_entries, params), numbers))
         total_counts(params, entries)
@@ -131,7 +130,7 @@ def pool_without_cleaning(params: PoolParams, partition: int) -> None:
     found = found.append_column("width_hint", hints["width_hint"])
     found = found.append_column("height_hint", hints["height_hint"])
     captions = found["caption"].combine_chunks()
-    rows = Rows(found.drop_columns(["matches"]), captions, np.full(len(found), -1, np.int8))
+    rows = Rows(found.drop_columns(["matches"]), captions, np.full(len(found), ALIVE, np.int8))
     drop_copies(rows)
     uids = name_rows(params, rows)
     alive = rows.alive()
@@ -139,8 +138,8 @@ def pool_without_cleaning(params: PoolParams, partition: int) -> None:
     columns["uid"] = spread(uids, alive, len(found))
     matches = found["matches"].combine_chunks().take(pa.array(alive))
     columns["matches"] = spread(matches, alive, len(found))
-    reasons = np.where(rows.codes < 0, 0, rows.codes)
-    columns["reason"] = pa.array(np.where(reasons == 0, None, "duplicate"), pa.string())
+    indices = pa.array(np.zeros(len(found), np.int8), mask=rows.codes == ALIVE)
+    columns["reason"] = pa.DictionaryArray.from_arrays(indices, ["duplicate"])
     nothing = {f.name: pa.nulls(len(found), f.type) for f in POOL_SCHEMA if f.name not in columns}
     table = pa.table(columns | nothing).select(POOL_SCHEMA.names).cast(POOL_SCHEMA)
     write_table(params.path(POOL, partition), table, {}, compression="lz4")

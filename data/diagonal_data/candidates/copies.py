@@ -21,7 +21,7 @@ def copies(first: np.ndarray, second: np.ndarray, rows: pa.Table, places: np.nda
         places: in `rows` of what the keys are of.
     """
     order = np.lexsort((second, first))
-    ours = order[_beside_equals(_equals_previous(first[order], second[order]))]
+    ours = order[_beside_equals(_equals_previous(first[order], second[order]))[: len(order)]]
     some = rows.take(pa.array(places[ours]))
     areas = _areas(some)
     url_bytes = pc.call_function("binary_length", [some["url"]]).to_numpy()
@@ -37,7 +37,7 @@ def shared(keys: np.ndarray) -> np.ndarray:
     order = np.argsort(keys)
     ordered = keys[order]
     mask = np.zeros(len(keys), bool)
-    mask[order[_beside_equals(ordered[1:] == ordered[:-1])]] = True
+    mask[order[_beside_equals(ordered[1:] == ordered[:-1])[: len(keys)]]] = True
     return mask
 
 
@@ -78,10 +78,7 @@ def _areas(rows: pa.Table) -> np.ndarray:
 
 def _beside_equals(same: np.ndarray) -> np.ndarray:
     """Mask of the rows that are equal to the one before or after; from that of the former."""
-    mask = np.zeros(len(same) + 1, bool)
-    mask[1:] = same
-    mask[:-1] |= same
-    return mask
+    return np.append(False, same) | np.append(same, False)
 
 
 def _equals_previous(first: np.ndarray, second: np.ndarray) -> np.ndarray:
