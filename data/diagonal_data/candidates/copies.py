@@ -21,7 +21,7 @@ def copies(first: np.ndarray, second: np.ndarray, rows: pa.Table, places: np.nda
         places: in `rows` of what the keys are of.
     """
     order = np.lexsort((second, first))
-    ours = order[_in_groups(first[order], second[order])]
+    ours = order[_beside_equals(_equals_previous(first[order], second[order]))[: len(order)]]
     some = rows.take(pa.array(places[ours]))
     areas = _areas(some)
     url_bytes = pc.call_function("binary_length", [some["url"]]).to_numpy()
@@ -29,6 +29,15 @@ def copies(first: np.ndarray, second: np.ndarray, rows: pa.Table, places: np.nda
     ordered = ours[order]
     mask = np.zeros(len(first), bool)
     mask[ordered[1:]] = _equals_previous(first[ordered], second[ordered])
+    return mask
+
+
+def shared(keys: np.ndarray) -> np.ndarray:
+    """Mask of the rows whose key another row has too."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    mask = np.zeros(len(keys), bool)
+    mask[order[_beside_equals(ordered[1:] == ordered[:-1])[: len(keys)]]] = True
     return mask
 
 
@@ -67,13 +76,9 @@ def _areas(rows: pa.Table) -> np.ndarray:
     return sides[0].to_numpy() * sides[1].to_numpy()
 
 
-def _in_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mask of sorted rows that have an equal beside them."""
-    same = _equals_previous(first, second)
-    mask = np.zeros(len(first), bool)
-    mask[1:] = same
-    mask[:-1] |= same
-    return mask
+def _beside_equals(same: np.ndarray) -> np.ndarray:
+    """Mask of the rows that are equal to the one before or after; from that of the former."""
+    return np.append(False, same) | np.append(same, False)
 
 
 def _equals_previous(first: np.ndarray, second: np.ndarray) -> np.ndarray:

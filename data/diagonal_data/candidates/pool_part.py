@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from diagonal_data.candidates.clean import clean_columns
 from diagonal_data.candidates.clean_rules import CaptionReason
-from diagonal_data.candidates.copies import copies, other_texts, text_hashes
+from diagonal_data.candidates.copies import copies, other_texts, shared, text_hashes
 from diagonal_data.candidates.entries import entry_matcher
 from diagonal_data.candidates.exchange import read_partition
 from diagonal_data.candidates.found import FOUND_SCHEMA
@@ -87,9 +87,7 @@ def pool_table(params: PoolParams, found: pa.Table) -> pa.Table:
     codes = np.asarray(cleaned.reasons.indices.fill_null(ALIVE)).astype(np.int8)
     rows = Rows(found, cleaned.captions, codes)
     if params.dedup.by != "none":
-        alive = rows.alive()
-        hashes = text_hashes(rows.captions.take(pa.array(alive)))
-        drop_copies(rows, alive, rows.keys[alive], hashes)
+        drop_copies(rows)
     columns: dict[str, Any] = languages(params, rows)
     uids = name_rows(params, rows)
     alive = rows.alive()
@@ -112,13 +110,13 @@ def pool_table(params: PoolParams, found: pa.Table) -> pa.Table:
     return pa.table(columns | nothing).select(POOL_SCHEMA.names).cast(POOL_SCHEMA)
 
 
-def drop_copies(
-    rows: Rows, places: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> np.ndarray:
-    """Drop those of these rows that have both keys in common with a preferred one; their mask."""
-    out = copies(first, second, rows.found, places)
+def drop_copies(rows: Rows) -> None:
+    """Drop living rows that have picture and caption in common with a preferred one."""
+    alive = rows.alive()
+    places = alive[shared(rows.keys[alive])]
+    hashes = text_hashes(rows.captions.take(pa.array(places)))
+    out = copies(rows.keys[places], hashes, rows.found, places)
     rows.drop(places[out], PoolReason.DUPLICATE)
-    return out
 
 
 def languages(params: PoolParams, rows: Rows) -> dict[str, pa.Array]:
@@ -154,7 +152,8 @@ def name_rows(params: PoolParams, rows: Rows) -> pa.FixedSizeBinaryArray:
         rows.drop(places[out], PoolReason.OTHER_TEXT)
     elif params.dedup.by == "none":
         # A uid is a key: each stands once, whatever the rule.
-        out = drop_copies(rows, places, halves[:, 0], halves[:, 1])
+        out = copies(halves[:, 0], halves[:, 1], rows.found, places)
+        rows.drop(places[out], PoolReason.DUPLICATE)
     else:
         return uids
     return uids.filter(pa.array(~out))

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from diagonal_data.candidates.clean_recipes import CLEAN
 from diagonal_data.candidates.clean_rules import CleanRules
 from diagonal_data.candidates.config import BalanceConfig, DedupConfig
-from diagonal_data.candidates.exchange import FACTS
+from diagonal_data.candidates.exchange import FACTS, REPEATING
 from diagonal_infra import storage
 
 VERSION = 1
@@ -123,5 +123,8 @@ def write_table(
     record = json.dumps({"groups": [0], "facts": dict(facts)}).encode()
     with storage.write_whole(path) as file:
         pq.write_table(
-            table.replace_schema_metadata({FACTS: record}), file, compression=compression
+            table.replace_schema_metadata({FACTS: record}),
+            file,
+            compression=compression,
+            use_dictionary=[name for name in REPEATING if name in table.column_names],
         )
