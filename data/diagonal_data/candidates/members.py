@@ -11,7 +11,6 @@ records must fit into what is kept.
 """
 
 import re
-import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -159,7 +158,7 @@ def _inflate(window: _Window, position: int, most: int) -> _Member:
             return NO_MEMBER._replace(outcome=PageOutcome.TRUNCATED) if kept else NO_MEMBER
         try:
             piece = inflater.decompress(packed)
-        except (isal_zlib.error, zlib.error):
+        except isal_zlib.IsalError:  # pyright: ignore[reportGeneralTypeIssues]  # stub: Exception
             return NO_MEMBER
         position += len(packed)
         if not kept and piece and not piece.startswith(PLAIN_MAGIC[: len(piece)]):

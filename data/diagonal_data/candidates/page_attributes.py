@@ -33,7 +33,7 @@ PLAIN_IMAGE = re.compile(
     re.VERBOSE,
 )
 ATTRIBUTE = re.compile(
-    rb"""([^ \t\n\r\f/>=]++)
+    rb"""([^ \t\n\r\f/>][^ \t\n\r\f/>=]*+)
     (?: [ \t\n\r\f]*+ = [ \t\n\r\f]*+ ("[^"]*+"?|'[^']*+'?|[^ \t\n\r\f>]*+) )?+""",
     re.VERBOSE,
 )

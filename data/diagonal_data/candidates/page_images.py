@@ -58,8 +58,9 @@ def image_texts(tag: Attributes, figcaption: str | None) -> tuple[list[str], lis
     alt, title, label = tag.get(b"alt"), tag.get(b"title"), tag.get(b"aria-label")
     texts: list[str] = []
     sources: list[str] = []
-    if alt and not alt.isspace():
-        texts.append(value_of(alt))
+    text = value_of(alt)
+    if text and not text.isspace():
+        texts.append(text)
         sources.append("alt")
     if not (figcaption or title or label):
         return texts, sources
@@ -85,7 +86,8 @@ def image_url(
             return url, True
     sets = [value_of(raw) for name in SOURCE_SETS if (raw := tag.get(name))]
     for start in image.picture_sources:
-        source = attributes(body, start, tag_end(body, start))
+        end = tag_end(body, start)
+        source = attributes(body, start, end) if end >= 0 else {}
         sets += [value_of(raw) for name in SOURCE_SETS if (raw := source.get(name))]
     largest = _largest(sets) if sets else None
     if largest and (url := base.join(largest)):
@@ -112,7 +114,7 @@ def _entries(srcset: str) -> list[tuple[float, str]]:
     words = srcset.split()
     urls, sizes = words[::2], words[1::2]
     # `a.jpg 1x, b.jpg 2x`, and nothing that needs a closer look.
-    if len(urls) == len(sizes) and not any([url[-1] == "," for url in urls]):
+    if len(urls) == len(sizes) and ",\n" not in "\n".join([*urls, ""]):
         try:
             return [(float(s.rstrip(",")[:-1]), u) for s, u in zip(sizes, urls, strict=True)]
         except ValueError:
@@ -124,5 +126,5 @@ def _entries(srcset: str) -> list[tuple[float, str]]:
 def _full_size(body: bytes, link: int, base: BaseUrl) -> str | None:
     """The address of the link around an image, if it is that of a picture."""
     end = tag_end(body, link)
-    href = value_of(attributes(body, link, end).get(b"href")) if end else ""
+    href = value_of(attributes(body, link, end).get(b"href")) if end >= 0 else ""
     return base.join(href) if href and IMAGE_FILE.fullmatch(href.strip(BLANKS)) else None

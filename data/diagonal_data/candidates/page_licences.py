@@ -72,7 +72,7 @@ def _hinted_tags(scan: PageScan) -> Iterator[int]:
 
 def _licence_at(body: bytes, start: int, base: BaseUrl) -> Licence | None:
     end = tag_end(body, start)
-    if not end:
+    if end < 0:
         return None
     tag = attributes(body, start, end)
     url = base.join(value_of(tag.get(b"href")))

@@ -1,4 +1,4 @@
-"""Where tags, comments and raw text end (HTML §13.2.5, the tokeniser); in linear time."""
+"""Where tags, comments and raw text end, as HTML's tokeniser has it (HTML §13.2.5)."""
 
 import re
 
@@ -7,8 +7,10 @@ RAW_TEXT_NAMES = (
 )
 """Elements whose text holds no tags."""
 TAG = re.compile(
-    rb"""</?[A-Za-z] (?: [^>=]++ | = [\t\n\f\r ]*+
-    (?: "[^"]*+(?:"|\Z) | '[^']*+(?:'|\Z) | [^\t\n\f\r >"'][^\t\n\f\r >]*+ )?+ )*+ >""",
+    rb"""</?[A-Za-z][^\t\n\f\r />]*+
+    (?: [\t\n\f\r /]*+ [^\t\n\f\r />][^\t\n\f\r />=]*+ (?: [\t\n\f\r ]*+ = [\t\n\f\r ]*+
+        (?: "[^"]*+(?:"|\Z) | '[^']*+(?:'|\Z) | [^\t\n\f\r >"'][^\t\n\f\r >]*+ )?+ )?+ )*+
+    [\t\n\f\r /]*+ >""",
     re.VERBOSE,
 )
 MARKUP = re.compile(rb"<(?=/?[A-Za-z]|[!?/])")
@@ -25,12 +27,14 @@ SVG_REACH = 4_096
 
 
 def tag_end(body: bytes, start: int) -> int:
-    """Behind the `>` of the tag that begins there; 0 if the page ends before."""
+    """Behind the `>` of the tag that begins there; -1 if the page ends before."""
     end = body.find(b">", start)
-    if end < 0 or _is_unquoted(body, start, end):
+    if end < 0:
+        return -1
+    if _is_unquoted(body, start, end):
         return end + 1
     found = TAG.match(body, start)
-    return found.end() if found else 0
+    return found.end() if found else -1
 
 
 def comment_end(body: bytes, start: int) -> int:

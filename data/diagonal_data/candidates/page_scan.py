@@ -50,6 +50,8 @@ NAMES = {
 }
 KINDS = {name: kind for kind, names in NAMES.items() for name in names}
 AFTER_NAME = b" \t\n\r\f/>"
+MAX_META_BYTES = 4_096
+"""Of a `<meta>`, to find the words that make it one of interest."""
 IMAGE_STARTS = frozenset(b"<img" + bytes([after]) for after in AFTER_NAME)
 NAME = re.compile(rb"!--|/?[A-Za-z][^\t\n\f\r />]*+")
 
@@ -153,7 +155,7 @@ class PageScan:
                 else:
                     self._enter(kind, start)
                 continue
-            if kind == META and not self._is_wanted(start, find(b">", start)):
+            if kind == META and not self._is_wanted(start):
                 continue
             if start > text and find(b"<", text, start) >= 0:
                 text = text_from(body, text, start)
@@ -164,7 +166,7 @@ class PageScan:
             else:
                 link = start if kind == LINK else link
                 text = self._read_tag(kind, start)
-            if not text:
+            if text < 0:
                 break
         self._enter(FIGURE, len(body))
 
@@ -179,13 +181,13 @@ class PageScan:
                 return start
             end = tag_end(body, start)
             tag = attributes(body, start, end)
-        if end and not self._template_depth:
+        if end >= 0 and not self._template_depth:
             figure = self._around[-1] if self._around else None
             self.images.append(ImageTag(start, tag, link, self._sources or (), figure))
         return end
 
     def _read_tag(self, kind: int, start: int) -> int:
-        """Where the text goes on; 0 at the end of the page, `start` if this is no such tag."""
+        """Where the text goes on; -1 at the end of the page, `start` if this is no such tag."""
         body = self.body
         found = NAME.match(body, start + 1)
         name = found[0].lower() if found else b""
@@ -196,12 +198,12 @@ class PageScan:
             self._hidden.append((start, end))
             return end
         end = tag_end(body, start)
-        if kind == RAW_TEXT and end:
+        if kind == RAW_TEXT and end >= 0:
             return self._read_raw_text(name, start, end)
         if kind == TEMPLATE:
             self._template_depth += -1 if name[0] == ord("/") else 1
             self._template_depth = max(self._template_depth, 0)
-        elif end and not self._template_depth:
+        elif end >= 0 and not self._template_depth:
             self._keep(kind, start, end)
         return end
 
@@ -248,11 +250,12 @@ class PageScan:
             self._around.pop().end = start
         elif name == b"figca" and not self._around[-1].caption:
             end = tag_end(self.body, start)
-            self._caption = (self._around[-1], end) if end else None
+            self._caption = (self._around[-1], end) if end >= 0 else None
 
-    def _is_wanted(self, start: int, end: int) -> bool:
-        tag = self.body[start:end].lower()
-        return any([word in tag for word in self._metas])
+    def _is_wanted(self, start: int) -> bool:
+        end = self.body.find(b">", start, start + MAX_META_BYTES)
+        tag = self.body[start : end if end >= 0 else start + MAX_META_BYTES].lower()
+        return any(word in tag for word in self._metas)
 
 
 def _places(body: bytes) -> Iterable[tuple[int, int]]:

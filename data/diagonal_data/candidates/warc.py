@@ -4,7 +4,6 @@ A page is a response record with status 200, an HTML type, and no header that op
 """
 
 import re
-import zlib
 from collections.abc import Iterator
 from typing import IO
 
@@ -125,7 +124,7 @@ def _inflated(body: bytes, window_bits: int) -> bytes:
         inflater = isal_zlib.decompressobj(bits)
         try:
             page = inflater.decompress(body, MAX_PAGE_BYTES)
-        except (isal_zlib.error, zlib.error):
+        except isal_zlib.IsalError:  # pyright: ignore[reportGeneralTypeIssues]  # stub: Exception
             continue
         return page
     return body
