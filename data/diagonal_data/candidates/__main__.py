@@ -6,6 +6,7 @@
     python -m diagonal_data.candidates urls --input laion.parquet --output out/c --clean coyo \\
         --balance.t 20000 --balance.metadata entries.txt
     python -m diagonal_data.candidates report --candidates out/c
+    python -m diagonal_data.candidates metadata --corpus 'texts/*.txt.gz' --output entries.txt
 
     OUTPUT/config.json            what was asked for
     OUTPUT/read/, pool/ …         what the stages hand on; another --balance.t reads nothing anew
@@ -17,17 +18,20 @@ killed run goes on where it was; an input that has grown is read where it is new
 over at the first stage that they concern.
 """
 
-from diagonal_data.candidates import report
+from diagonal_data.candidates import metadata, report
 from diagonal_data.candidates.build import build
 from diagonal_data.candidates.config import CandidatesConfig, ReportConfig
+from diagonal_data.candidates.metadata import MetadataConfig
 from diagonal_data.candidates.recipes import CANDIDATES
 from diagonal_infra.cli import run_command
 
 
-def main(config: CandidatesConfig | ReportConfig) -> None:
-    """Run the one that the recipe is for."""
+def main(config: CandidatesConfig | ReportConfig | MetadataConfig) -> None:
+    """Run the one of the three that the recipe is for."""
     if isinstance(config, ReportConfig):
         report.main(config)
+    elif isinstance(config, MetadataConfig):
+        metadata.main(config)
     else:
         build(config)
 
