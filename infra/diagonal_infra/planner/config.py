@@ -84,8 +84,6 @@ class ClusterModel:
     """Median time to an answer's last byte; log-normal."""
     latency_sigma: float = 1.0
     """Of the logarithm of that time."""
-    overhead_seconds: float = 0.0
-    """Of a slot for each request, beside the latency."""
     hang_share: float = 0.03
     """Share of the URLs that never answer."""
     hang_seconds: float = 30.0
@@ -153,8 +151,8 @@ class ClusterModel:
     @property
     def mean_slot_seconds(self) -> float:
         """Of any URL in a worker."""
-        answered = self.mean_latency_seconds + self.overhead_seconds
-        return self.hang_share * self.hang_seconds + (1 - self.hang_share) * answered
+        answered = (1 - self.hang_share) * self.mean_latency_seconds
+        return answered + self.hang_share * self.hang_seconds
 
     @property
     def longest_seconds(self) -> float:
@@ -178,6 +176,22 @@ class ClusterModel:
         by_slots = (self.fast_per_host if is_fast else self.per_host) / self.mean_latency_seconds
         by_rule = self.fast_per_second if is_fast else self.per_second
         return min(by_slots, by_rule or math.inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What is fetched."""
+
+    success_share: float
+    """Share of the URLs that give a picture."""
+    cpu_seconds: float
+    """Of a core for one of them."""
+    kilobytes: float
+    """Mean size on the link."""
+
+    def link_rate(self, gigabits: float) -> float:
+        """Pictures a second that a link carries."""
+        return gigabits * 1e9 / 8 / (self.kilobytes * 1e3)
 
 
 @dataclass(frozen=True, kw_only=True)

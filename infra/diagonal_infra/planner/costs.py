@@ -7,10 +7,9 @@ samples × FLOPs / (peak × utilisation) ─► GPU-hours ─► money
 from dataclasses import dataclass, replace
 
 from diagonal_infra.cost import FetchCost, FetchRates, fetch_cost
-from diagonal_infra.planner.config import PlanConfig
+from diagonal_infra.planner.config import Pictures, PlanConfig
 from diagonal_infra.planner.figures import Figure, assumed, figure, published
 from diagonal_infra.planner.flops import forward_flops, gpu_hours, training_flops
-from diagonal_infra.planner.simulation import Pictures
 
 PEAK_TERA_FLOPS = {"a100": 312.0, "h100": 989.0, "h200": 989.0}
 """Dense bf16 products, of the makers' data sheets."""

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from diagonal_infra.charts import Series, line_chart
 from diagonal_infra.html_page import html_page
-from diagonal_infra.planner.config import ClusterModel
+from diagonal_infra.planner.config import ClusterModel, Pictures
 from diagonal_infra.planner.costs import Line
-from diagonal_infra.planner.simulation import Pictures, Simulated
+from diagonal_infra.planner.simulation import Simulated
 from diagonal_infra.planner.sweep import bounds, workers_that_help
 
 SHARES = {

@@ -16,34 +16,18 @@ taken by one drawn anew; a host's requests in flight are counted by their mean l
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diagonal_infra.planner.config import ClusterModel
+from diagonal_infra.planner.config import ClusterModel, Pictures
 
 Counts = NDArray[np.int64]
 SMALLEST_BUSY = 0.85
 """A resource that is used so much of its time is the limit."""
 SMALLEST_IDLE = 0.05
 """Slots that are idle although neither is: what they lack is then the limit."""
-LIMITS = ("cpu", "bandwidth", "hosts", "unit ends", "latency")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """What is fetched."""
-
-    success_share: float
-    """Share of the URLs that give a picture."""
-    cpu_seconds: float
-    """Of a core for one of them."""
-    kilobytes: float
-    """Mean size on the link."""
-
-    def link_rate(self, gigabits: float) -> float:
-        """Pictures a second that a link carries."""
-        return gigabits * 1e9 / 8 / (self.kilobytes * 1e3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +57,7 @@ class Simulated:
 
     @property
     def limit(self) -> str:
-        """What holds the rate down: one of `LIMITS`."""
+        """What holds the rate down: cpu, bandwidth, hosts, unit ends or latency."""
         if self.cpu_share >= SMALLEST_BUSY:
             return "cpu"
         if self.bandwidth_share >= SMALLEST_BUSY:
@@ -150,7 +134,6 @@ class _Run:
         self._on_link = np.zeros(places, np.int64)
         self._backlog = np.zeros(workers, np.int64)
         self._away_until = np.zeros(workers)
-        self._begins = False
 
     def advance(self, step: int) -> int:
         """One step; pictures that arrived in it."""
@@ -159,8 +142,7 @@ class _Run:
         self._lose_workers(now)
         present = self._away_until <= now
         # An endless run begins in its midst: else units that wait for slow hosts had to pile up.
-        self._begins = step == 0 and self.units is None
-        self._hand_out(present)
+        self._hand_out(present, midway=step == 0 and self.units is None)
         self._start(step, present)
         arrived = self._arrive(step)
         self._decode()
@@ -188,7 +170,7 @@ class _Run:
         self._failures_at[:, lost] = 0
         self._away_until[lost] = now + self.cluster.replacement_seconds
 
-    def _hand_out(self, present: NDArray[np.bool_]) -> None:
+    def _hand_out(self, present: NDArray[np.bool_], *, midway: bool) -> None:
         finished = self._active & (self._flying == 0) & (self._left_total == 0)
         self._active[finished] = False
         # Every worker gets a first unit before any gets a second.
@@ -201,7 +183,7 @@ class _Run:
                 drawn = self._dice.multinomial(
                     self.cluster.unit_candidates, self._shares, size=len(free)
                 )
-                self._left[free, place] = self._at_any_age(drawn) if self._begins else drawn
+                self._left[free, place] = self._at_any_age(drawn) if midway else drawn
                 self._left_total[free, place] = self._left[free, place].sum(axis=1)
                 self._size[free, place] = self._left_total[free, place]
                 self._active[free, place] = True
@@ -245,9 +227,8 @@ class _Run:
         # Workers that ask get equal parts, as the ledger of host slots lends them.
         part = np.clip(self._tokens, 0.0, None) / np.maximum((wanted > 0).sum(axis=0), 1)
         granted = np.minimum(wanted, self._rounded(np.broadcast_to(part, wanted.shape)))
-        asked = granted.sum(axis=1)
-        over = asked > free
-        granted[over] = granted[over] * free[over, None] // asked[over, None]
+        # No more than there are slots, the heaviest hosts first.
+        granted = np.diff(np.minimum(granted.cumsum(axis=1), free[:, None]), axis=1, prepend=0)
         self._tokens -= granted.sum(axis=0)
         return granted
 
@@ -255,7 +236,7 @@ class _Run:
         """Decide for every URL that begins when it is answered, and whether with a picture."""
         owner = np.repeat(np.arange(self.workers), begun)
         cluster = self.cluster
-        seconds = cluster.overhead_seconds + self._dice.lognormal(
+        seconds = self._dice.lognormal(
             math.log(cluster.latency_seconds), cluster.latency_sigma, len(owner)
         )
         fate = self._dice.random(len(owner))
@@ -264,8 +245,10 @@ class _Run:
         steps = self._rounded(np.minimum(seconds, cluster.longest_seconds) / self.step_seconds)
         at = (step + np.maximum(steps, 1)) % self._ring_steps
         fails = fate < max(cluster.hang_share, 1 - self.pictures.success_share)
-        np.add.at(self._failures_at, (at[fails], owner[fails], place), 1)
-        np.add.at(self._pictures_at, (at[~fails], owner[~fails], place), 1)
+        # Where (step, worker, place) lies in the flat ring.
+        flat = (at * self.workers + owner) * cluster.units_at_once + place
+        np.add.at(self._failures_at.reshape(-1), flat[fails], 1)
+        np.add.at(self._pictures_at.reshape(-1), flat[~fails], 1)
         self._flying[:, place] += begun
 
     def _arrive(self, step: int) -> int:
@@ -294,7 +277,7 @@ class _Run:
         self.tally.pictures += int(done.sum())
         self.tally.cpu_seconds += float(done.sum()) * self.pictures.cpu_seconds
 
-    def _rounded(self, amounts: NDArray[np.float64]) -> Counts:
+    def _rounded(self, amounts: NDArray[Any]) -> Counts:
         """Whole numbers whose mean is the amount."""
         return np.floor(amounts + self._dice.random(amounts.shape)).astype(np.int64)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from diagonal_infra.planner.config import ClusterModel
-from diagonal_infra.planner.simulation import Pictures, Simulated, simulate
+from diagonal_infra.planner.config import ClusterModel, Pictures
+from diagonal_infra.planner.simulation import Simulated, simulate
 
 ALMOST_ALL = 0.9
 

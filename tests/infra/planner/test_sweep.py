@@ -1,0 +1,38 @@
+from dataclasses import replace
+
+import pytest
+
+from diagonal_infra.planner.config import ClusterModel, Pictures
+from diagonal_infra.planner.sweep import bounds, sweep, workers_that_help
+
+CLUSTER = ClusterModel(
+    workers=(64, 1, 8, 2),
+    in_flight=16,
+    unit_candidates=1_000,
+    latency_seconds=0.4,
+    latency_sigma=0.0,
+    hang_share=0.0,
+    largest_host_share=0.02,
+    host_exponent=2.0,
+    fast_hosts=0,
+    per_second=5.0,
+    seconds=120.0,
+)
+PICTURES = Pictures(success_share=0.5, cpu_seconds=0.01, kilobytes=125)
+
+
+def test_each_resource_alone_allows_what_arithmetic_says() -> None:
+    assert bounds(replace(CLUSTER, uplink_gigabits=1), PICTURES, 2) == {
+        "cpu": pytest.approx(400),
+        "latency": pytest.approx(80),
+        "hosts": pytest.approx(250),
+        "bandwidth": pytest.approx(2_000),
+    }
+
+
+def test_rates_rise_until_the_hosts_allow_no_more_and_later_workers_do_not_help() -> None:
+    runs = list(sweep(CLUSTER, PICTURES))
+    assert [run.workers for run in runs] == [1, 2, 8, 64]
+    assert [run.limit for run in runs] == ["latency", "latency", "hosts", "hosts"]
+    assert runs[1].candidates_per_second == pytest.approx(80, rel=0.05)
+    assert workers_that_help(runs) == 8
