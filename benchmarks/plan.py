@@ -23,7 +23,8 @@ import comparison
 import fetch_web
 import machine
 from diagonal_infra.planner.config import ClusterModel, Pictures
-from diagonal_infra.planner.simulation import Simulated, simulate
+from diagonal_infra.planner.outcome import Simulated
+from diagonal_infra.planner.simulation import simulate
 from fetch_engines import OURS, Bench, Settings, check_kept, run_program
 from fetch_servers import answer_times, slow_web
 from fetch_slow import steady_rate

@@ -5,6 +5,8 @@ recipes     named plans
 figures     what this machine measured (benchmarks/results), and what others published
 flops       the work of a model, from its widths
 costs       the plan's lines, each with its assumption and where it comes from
-simulation  workers that fetch, in steps of time;  sweep  how many of them still help, and why not
+simulation  workers that fetch, in steps of time;  outcome  what they did, and what limited it
+bounds      what each resource allows by itself
+sweep       how many workers still help
 report      tables on stdout, JSON, a page with a chart
 """

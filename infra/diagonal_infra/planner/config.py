@@ -110,7 +110,7 @@ class ClusterModel:
     """How often one worker is taken away."""
     replacement_seconds: float = 180.0
     """Until another one is there and has started."""
-    seconds: float = 400.0
+    seconds: float = 600.0
     """Simulated time; the second half counts."""
     step_seconds: float = 0.2
     """Simulated at once."""

@@ -122,8 +122,8 @@ def _scrape_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
     return [
         Line(part="scrape", name=name, value=value, unit=unit, assumption=why, source=source)
         for name, value, unit, why, source in (
-            ("candidates", found.candidates, "URLs", gave, success.source),
-            ("hosts", hosts, "hosts", "grow slower than the list", heaps.source),
+            ("candidates", found.candidates / 1e6, "M URLs", gave, success.source),
+            ("hosts", hosts / 1e6, "M", "grow slower than the list", heaps.source),
             ("fetching and decoding", fetch.core_hours, "core-hours",
              f"{rate.value:.0f} pictures a core-second", rate.source),
             ("hours of the cores", fetch.hours_of_cores, "h", f"{cores} cores", "given"),
@@ -142,14 +142,14 @@ def _dataset_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
     return [
         Line(part="dataset", name=name, value=value, unit=unit, assumption=why, source=source)
         for name, value, unit, why, source in (
-            ("pictures", found.fetch.samples, "samples", "before filters", "computed"),
+            ("pictures", found.fetch.samples / 1e6, "M", "before filters", "computed"),
             ("stored", found.fetch.stored_gb / 1e3, "TB", f"{stored.value:.0f} kB each",
              stored.source),
             ("CLIP scores", found.score_gpu_hours, "GPU-hours",
              f"{per_gpu:.0f} pictures a GPU-second", clip_retrieval),
             ("filters", found.filter_core_hours, "core-hours",
              f"{scan.value:.1f} µs of a core each, per recipe", scan.source),
-            ("pairs", config.scrape.pairs, "pairs", "after filters", "given"),
+            ("pairs", config.scrape.pairs / 1e6, "M", "after filters", "given"),
         )
     ]  # fmt: skip
 

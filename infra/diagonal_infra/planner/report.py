@@ -9,10 +9,11 @@ from rich.table import Table
 
 from diagonal_infra.charts import Series, line_chart
 from diagonal_infra.html_page import html_page
+from diagonal_infra.planner.bounds import bounds
 from diagonal_infra.planner.config import ClusterModel, Pictures
 from diagonal_infra.planner.costs import Line
-from diagonal_infra.planner.simulation import Simulated
-from diagonal_infra.planner.sweep import bounds, workers_that_help
+from diagonal_infra.planner.outcome import Simulated
+from diagonal_infra.planner.sweep import workers_that_help
 
 SHARES = {
     "cpu": "cpu_share",
@@ -97,12 +98,8 @@ def page(
     pictures: Pictures,
 ) -> str:
     """Tables and chart as one HTML file."""
-    cells = [
-        [line.name, f"{shown(line.value)} {line.unit}", line.assumption, line.source]
-        for line in lines
-    ]
     body = f"<h1>{escape(title)}</h1>"
-    body += _section("What it takes", _table(["", "how much", "assumption", "source"], cells))
+    body += _section("What it takes", _lines(lines))
     if runs:
         note = f"<p>Beyond {workers_that_help(runs):,} workers little is gained.</p>"
         chart = sweep_chart(runs, cluster, pictures)
@@ -133,6 +130,17 @@ def sweep_chart(runs: Sequence[Simulated], cluster: ClusterModel, pictures: Pict
 
 def _section(title: str, inner: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{inner}</section>"
+
+
+def _lines(lines: Sequence[Line]) -> str:
+    """One line each; where it comes from stands below what is assumed."""
+    rows = "".join(
+        f"<tr><td>{escape(line.name)}</td><td>{escape(f'{shown(line.value)} {line.unit}')}</td>"
+        f'<td style="text-align:left;white-space:normal">{escape(line.assumption)}'
+        f"<br><small>{escape(line.source)}</small></td></tr>"
+        for line in lines
+    )
+    return f'<div class="scroll"><table>{rows}</table></div>'
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -21,50 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diagonal_infra.planner.bounds import bounds
 from diagonal_infra.planner.config import ClusterModel, Pictures
+from diagonal_infra.planner.outcome import Simulated
 
 Counts = NDArray[np.int64]
-SMALLEST_BUSY = 0.85
-"""A resource that is used so much of its time is the limit."""
-SMALLEST_IDLE = 0.05
-"""Slots that are idle although neither is: what they lack is then the limit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Simulated:
-    """What some number of workers did once they were under way."""
-
-    workers: int
-    candidates_per_second: float
-    """Done for good: what lost workers had begun is not counted."""
-    pictures_per_second: float
-    """Decoded, lost ones too."""
-    cpu_share: float
-    """Of the time of the workers that were there, spent decoding."""
-    bandwidth_share: float
-    """Of the link."""
-    hosts_share: float
-    """Slots that were idle because every URL in hand was waiting for its host."""
-    ends_share: float
-    """Slots that were idle because units waited for their last URLs."""
-    latency_share: float
-    """Slots that waited for an answer."""
-    lost_share: float
-    """Of the candidates that were done, again because their worker was lost."""
-    answers: Counts
-    """Pictures that arrived, by step, from the start."""
-    step_seconds: float
-
-    @property
-    def limit(self) -> str:
-        """What holds the rate down: cpu, bandwidth, hosts, unit ends or latency."""
-        if self.cpu_share >= SMALLEST_BUSY:
-            return "cpu"
-        if self.bandwidth_share >= SMALLEST_BUSY:
-            return "bandwidth"
-        if max(self.hosts_share, self.ends_share) < SMALLEST_IDLE:
-            return "latency"
-        return "hosts" if self.hosts_share >= self.ends_share else "unit ends"
 
 
 def simulate(
@@ -191,10 +152,12 @@ class _Run:
     def _at_any_age(self, drawn: Counts) -> Counts:
         """What is left of units that have been worked on for a while, each another.
 
-        The slowest host ends with the unit, quicker ones before it.
+        What is slowest ends with the unit: a host, or whatever limits the rest.
         """
-        haste = self._host_rates / self._shares[:-1]
-        age = self._dice.random((len(drawn), 1)) * np.append(haste / haste.min(), 1.0)
+        allowed = bounds(self.cluster, self.pictures, self.workers)
+        others = min(rate for name, rate in allowed.items() if name != "hosts")
+        haste = np.append(self._host_rates / self._shares[:-1], others)
+        age = self._dice.random((len(drawn), 1)) * haste / haste.min()
         return self._rounded(drawn * np.maximum(1 - age, 0.0))
 
     def _start(self, step: int, present: NDArray[np.bool_]) -> None:

@@ -1,22 +1,12 @@
-"""How many workers still help: simulated rates beside what each resource alone would allow."""
+"""How many workers still help."""
 
 from collections.abc import Iterator, Sequence
 
 from diagonal_infra.planner.config import ClusterModel, Pictures
-from diagonal_infra.planner.simulation import Simulated, simulate
+from diagonal_infra.planner.outcome import Simulated
+from diagonal_infra.planner.simulation import simulate
 
 ALMOST_ALL = 0.9
-
-
-def bounds(cluster: ClusterModel, pictures: Pictures, workers: int) -> dict[str, float]:
-    """Candidates a second that each resource allows if all others were endless."""
-    success = pictures.success_share
-    return {
-        "cpu": workers / pictures.cpu_seconds / success,
-        "latency": workers * cluster.in_flight / cluster.mean_slot_seconds,
-        "hosts": min(rate / share for share, rate in cluster.heavy_hosts),
-        "bandwidth": pictures.link_rate(cluster.uplink_gigabits) / success,
-    }
 
 
 def sweep(cluster: ClusterModel, pictures: Pictures) -> Iterator[Simulated]:

@@ -38,8 +38,8 @@ def by_name(config: PlanConfig) -> dict[tuple[str, str], Line]:
 
 def test_pairs_are_followed_back_to_candidates_and_forward_to_bytes() -> None:
     lines = by_name(ROUND)
-    assert lines["scrape", "candidates"].value == 144_000_000
-    assert lines["dataset", "pictures"].value == 72_000_000
+    assert lines["scrape", "candidates"].value == 144
+    assert lines["dataset", "pictures"].value == 72
     assert lines["scrape", "received"].value == pytest.approx(7.2)
     assert lines["dataset", "stored"].value == pytest.approx(0.72)
     assert lines["dataset", "CLIP scores"].value == pytest.approx(20)

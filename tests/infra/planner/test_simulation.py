@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from diagonal_infra.planner.bounds import bounds
 from diagonal_infra.planner.config import ClusterModel, Pictures
-from diagonal_infra.planner.simulation import Simulated, simulate
-from diagonal_infra.planner.sweep import bounds
+from diagonal_infra.planner.outcome import Simulated
+from diagonal_infra.planner.simulation import simulate
 
 CALM = ClusterModel(
     in_flight=32,

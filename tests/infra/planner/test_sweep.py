@@ -1,9 +1,7 @@
-from dataclasses import replace
-
 import pytest
 
 from diagonal_infra.planner.config import ClusterModel, Pictures
-from diagonal_infra.planner.sweep import bounds, sweep, workers_that_help
+from diagonal_infra.planner.sweep import sweep, workers_that_help
 
 CLUSTER = ClusterModel(
     workers=(64, 1, 8, 2),
@@ -19,15 +17,6 @@ CLUSTER = ClusterModel(
     seconds=120.0,
 )
 PICTURES = Pictures(success_share=0.5, cpu_seconds=0.01, kilobytes=125)
-
-
-def test_each_resource_alone_allows_what_arithmetic_says() -> None:
-    assert bounds(replace(CLUSTER, uplink_gigabits=1), PICTURES, 2) == {
-        "cpu": pytest.approx(400),
-        "latency": pytest.approx(80),
-        "hosts": pytest.approx(250),
-        "bandwidth": pytest.approx(2_000),
-    }
 
 
 def test_rates_rise_until_the_hosts_allow_no_more_and_later_workers_do_not_help() -> None:
