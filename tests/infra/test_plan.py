@@ -18,7 +18,7 @@ def test_a_plan_is_tables_and_a_page(recipe: str, tmp_path: Path) -> None:
     path = tmp_path / "new" / "plan.html"
     done = run_plan(recipe, "--page", str(path), *QUICK)
     assert done.returncode == 0, done.stderr
-    for word in ("candidates", "GPU-hours", "GPUs for training", "measured:"):
+    for word in ("candidates", "GPU-hours", "money for training", "measured:"):
         assert word in done.stdout
     assert "<svg" in path.read_text()
 

@@ -47,7 +47,7 @@ class ScrapePlan:
     """Mean size of a picture on the web."""
     stored_kilobytes: float | None = None
     """Mean size of a stored sample; it follows from the stored image size."""
-    score_per_gpu_second: float = 875.0
+    score_per_gpu_second: float | None = None
     """Pictures that one GPU embeds a second, for CLIP scores."""
 
     def __post_init__(self) -> None:

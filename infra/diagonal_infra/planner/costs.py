@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from diagonal_infra.cost import FetchCost, FetchRates, fetch_cost
 from diagonal_infra.planner.config import Pictures, PlanConfig
-from diagonal_infra.planner.figures import Figure, assumed, figure, published
+from diagonal_infra.planner.figures import FALLBACKS, Figure, figure
 from diagonal_infra.planner.flops import forward_flops, gpu_hours, training_flops
 
 PEAK_TERA_FLOPS = {"a100": 312.0, "h100": 989.0, "h200": 989.0}
@@ -16,7 +16,7 @@ PEAK_TERA_FLOPS = {"a100": 312.0, "h100": 989.0, "h200": 989.0}
 HOSTS_PER_MILLION, HOSTS_EXPONENT = 187_000, 0.6
 GOOD_UTILISATION = 0.3
 MODEL_SOURCE = "computed from the widths; agrees with open_clip's model_profile.csv"
-OPEN_CLIP_RUNS = "open_clip's runs on A100: B/32 4,600, B/16 10,700, L/14 50,800 GPU-hours"
+OPEN_CLIP_RUNS = "given; published: 12 % in open_clip's runs (4,600, 10,700, 50,800 A100-hours)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +55,9 @@ def reckon(config: PlanConfig) -> Reckoned:
         UserError: the results of a benchmark cannot be read.
     """
     scrape = config.scrape
-    names = ("images_per_core_second", "success_share", "image_kilobytes", "stored_kilobytes")
-    sources = {name: figure(name, getattr(scrape, name), config.results) for name in names}
-    for name in ("loader_cpu_ms", "filter_cpu_us"):
-        sources[name] = figure(name, None, config.results)
+    sources = {
+        name: figure(name, getattr(scrape, name, None), config.results) for name in FALLBACKS
+    }
     success = sources["success_share"].value
     candidates = round(scrape.pairs / scrape.kept_share / success)
     host_share, host_rate = max(config.cluster.heavy_hosts, key=lambda host: host[0] / host[1])
@@ -83,7 +82,7 @@ def reckon(config: PlanConfig) -> Reckoned:
             success_share=success, cpu_seconds=1 / rate, kilobytes=rates.image_kilobytes
         ),
         sources=sources,
-        score_gpu_hours=fetch.samples / scrape.score_per_gpu_second / 3600,
+        score_gpu_hours=fetch.samples / sources["score_per_gpu_second"].value / 3600,
         filter_core_hours=fetch.samples * sources["filter_cpu_us"].value / 1e6 / 3600,
         training_gpu_hours=training_hours(config, config.training.utilisation),
     )
@@ -116,14 +115,14 @@ def _scrape_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
     size, fetch, cores = found.sources["image_kilobytes"], found.fetch, config.scrape.cores
     hosts = HOSTS_PER_MILLION * (found.candidates / 1e6) ** HOSTS_EXPONENT
     gave = f"{success.value:.0%} of the URLs give a picture, {config.scrape.kept_share:.0%} stay"
-    heaps = published(hosts, f"187 k in 1 M URLs (img2dataset #101); assumed: ^{HOSTS_EXPONENT}")
+    growth = f"187 k in 1 M URLs (img2dataset #101); assumed: exponent {HOSTS_EXPONENT}"
     waited = f"{found.host_share:.3%} of the URLs on one host, {found.host_rate:.3g} a second"
     host_source = "assumed: measure your list with `make candidates RECIPE=report`"
     return [
         Line(part="scrape", name=name, value=value, unit=unit, assumption=why, source=source)
         for name, value, unit, why, source in (
             ("candidates", found.candidates / 1e6, "M URLs", gave, success.source),
-            ("hosts", hosts / 1e6, "M", "grow slower than the list", heaps.source),
+            ("hosts", hosts / 1e6, "M", "grow slower than the list", f"published: {growth}"),
             ("fetching and decoding", fetch.core_hours, "core-hours",
              f"{rate.value:.0f} pictures a core-second", rate.source),
             ("hours of the cores", fetch.hours_of_cores, "h", f"{cores} cores", "given"),
@@ -137,8 +136,7 @@ def _scrape_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
 
 def _dataset_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
     stored, scan = found.sources["stored_kilobytes"], found.sources["filter_cpu_us"]
-    per_gpu = config.scrape.score_per_gpu_second
-    clip_retrieval = "published: clip-retrieval, ViT-B/32, 7,000/s on 8 × A100"
+    per_gpu = found.sources["score_per_gpu_second"]
     return [
         Line(part="dataset", name=name, value=value, unit=unit, assumption=why, source=source)
         for name, value, unit, why, source in (
@@ -146,7 +144,7 @@ def _dataset_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
             ("stored", found.fetch.stored_gb / 1e3, "TB", f"{stored.value:.0f} kB each",
              stored.source),
             ("CLIP scores", found.score_gpu_hours, "GPU-hours",
-             f"{per_gpu:.0f} pictures a GPU-second", clip_retrieval),
+             f"{per_gpu.value:.0f} pictures a GPU-second", per_gpu.source),
             ("filters", found.filter_core_hours, "core-hours",
              f"{scan.value:.1f} µs of a core each, per recipe", scan.source),
             ("pairs", config.scrape.pairs / 1e6, "M", "after filters", "given"),
@@ -170,11 +168,11 @@ def _training_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
     return [
         Line(part="training", name=name, value=value, unit=unit, assumption=why, source=source)
         for name, value, unit, why, source in (
-            ("samples", samples / 1e9, "B", f"seen{last}", "published: CLIP paper"),
+            ("samples", samples / 1e9, "B", f"seen{last}", "given"),
             ("work", forward_flops(config.model) / 1e9, "GFLOP forward",
              f"{config.model.image_size} pixels; three times that to train", MODEL_SOURCE),
             ("GPU-hours", hours, "GPU-hours", f"{share:.0%} {peak}",
-             f"published: {OPEN_CLIP_RUNS}"),
+             OPEN_CLIP_RUNS),
             ("GPU-hours of a good run", good, "GPU-hours", f"{GOOD_UTILISATION:.0%} {peak}",
              good_run),
             ("days", hours / training.gpus / 24, "d", f"{training.gpus} GPUs", "given"),
@@ -190,15 +188,15 @@ def _money_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
     terabytes = found.fetch.stored_gb / 1e3
     cores = found.fetch.core_hours + found.filter_core_hours
     bills = [
-        ("cores", cores * prices.core_hour, f"{prices.core_hour:g} a core-hour"),
-        ("GPUs for scores", found.score_gpu_hours * prices.gpu_hour,
+        ("money for cores", cores * prices.core_hour, f"{prices.core_hour:g} a core-hour"),
+        ("money for scores", found.score_gpu_hours * prices.gpu_hour,
          f"{prices.gpu_hour:g} a GPU-hour"),
-        ("storage", terabytes * prices.terabyte_month * prices.months,
+        ("money for storage", terabytes * prices.terabyte_month * prices.months,
          f"{prices.terabyte_month:g} a TB-month, {prices.months:g} months"),
-        ("GPUs for training", found.training_gpu_hours * prices.gpu_hour,
+        ("money for training", found.training_gpu_hours * prices.gpu_hour,
          f"{prices.gpu_hour:g} a GPU-hour"),
     ]  # fmt: skip
-    source = assumed(0, "set --prices").source
+    source = "assumed: set --prices"
     lines = [
         Line(part="money", name=name, value=value, unit="", assumption=why, source=source)
         for name, value, why in bills
@@ -207,5 +205,12 @@ def _money_lines(config: PlanConfig, found: Reckoned) -> list[Line]:
     names = "people, taxes, failed runs and reading across regions not counted"
     return [
         *lines,
-        Line(part="money", name="all", value=total, unit="", assumption=names, source="computed"),
+        Line(
+            part="money",
+            name="money in all",
+            value=total,
+            unit="",
+            assumption=names,
+            source="computed",
+        ),
     ]
