@@ -1,6 +1,6 @@
 """The planner's simulation against the real fetcher, on a slow web on loopback.
 
-    make bench WHAT=plan [ARGS="--images 300"]
+    make bench WHAT=plan [ARGS="--images 600"]
 
 Runs `make shards` on Ray with 1, 2 and 4 workers over a web whose every answer takes its time, few
 requests in flight, so that latency is the limit; simulates the same cluster with the latencies of
@@ -148,7 +148,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=300, help="pictures per worker")
+    parser.add_argument("--images", type=int, default=600, help="pictures per worker")
     parser.add_argument("--work", type=Path, default=Path("out/bench"), help="corpus and runs")
     parser.add_argument(
         "--out", type=Path, default=machine.RESULTS / machine.result_stem("plan"), help="results"

@@ -47,7 +47,7 @@ def test_a_narrow_link_is_the_limit() -> None:
 def test_a_host_with_many_urls_is_the_limit_of_any_number_of_workers(workers: int) -> None:
     polite = replace(
         CALM,
-        unit_candidates=500,
+        unit_candidates=200,
         largest_host_share=0.05,
         host_exponent=2.0,
         fast_hosts=0,
