@@ -136,6 +136,13 @@ class ClusterModel:
             ),
             shares=("hang_share", "largest_host_share"),
         )
+        for name in ("latency_sigma", "host_exponent", "preemptions_per_hour", "per_second"):
+            flag = name.replace("_", "-")
+            require(getattr(self, name) >= 0, f"--cluster.{flag} must not be negative")
+        require(
+            self.step_seconds <= self.latency_seconds,
+            "--cluster.step-seconds must be at most --cluster.latency-seconds",
+        )
         require(bool(self.workers), "--cluster.workers needs at least one number")
         require(min(self.workers) >= 1, "--cluster.workers must be at least 1 each")
         require(

@@ -25,7 +25,9 @@ def test_the_heaviest_hosts_of_both_kinds_are_followed_with_their_rates() -> Non
 def test_slots_limit_a_host_whose_answers_are_slow_or_that_has_no_rate() -> None:
     slow = ClusterModel(latency_seconds=2.0, latency_sigma=0.0, per_host=4, per_second=5)
     assert slow.host_rate(10_000) == 2.0
-    endless = ClusterModel(latency_seconds=0.1, latency_sigma=0.0, per_host=4, per_second=0)
+    endless = ClusterModel(
+        latency_seconds=0.1, latency_sigma=0.0, per_host=4, per_second=0, step_seconds=0.1
+    )
     assert endless.host_rate(10_000) == pytest.approx(40.0)
     assert not math.isinf(endless.host_rate(10_000))
 
@@ -44,6 +46,10 @@ def test_impossible_plans_name_the_flag() -> None:
         TrainingPlan(utilisation=12)
     with pytest.raises(ValueError, match=r"--cluster\.workers"):
         ClusterModel(workers=(0, 1))
+    with pytest.raises(ValueError, match=r"--cluster\.latency-sigma"):
+        ClusterModel(latency_sigma=-1.0)
+    with pytest.raises(ValueError, match=r"--cluster\.step-seconds"):
+        ClusterModel(latency_seconds=0.1, step_seconds=0.2)
     with pytest.raises(ValueError, match=r"--cluster\.largest-host-share"):
         ClusterModel(largest_host_share=0.5, host_exponent=0.0)
     with pytest.raises(ValueError, match=r"--training\.last-image-size 300"):
