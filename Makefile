@@ -15,7 +15,7 @@ export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock format check test test-all bench clean \
-	candidates shards retry report scores dedup decontaminate filters reshard takedown train eval explore launch demo
+	candidates shards retry report scores dedup decontaminate filters reshard takedown train eval explore launch plan demo
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ launch: .venv/ready ## TARGET=train ON=local|torchrun|ray PROCESSES=2 [ADDRESS=h
 	$(RUN) diagonal_infra.launch $(TARGET) --on $(ON) --recipe $(RECIPE) \
 		--processes $(PROCESSES) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(DRY),--dry) --args $(ARGS)
 
+plan: .venv/ready ## What a whole CLIP takes, before it is spent (RECIPE=clip-b32, clip-l14-336)
+	$(RUN) diagonal_infra.plan $(RECIPE) $(ARGS)
+
 setup: .venv/ready ## Make .venv with everything in requirements/all.txt
 
 .venv/ready: requirements/all.txt pyproject.toml
@@ -104,7 +107,7 @@ test: .venv/ready .venv/peer ## The test suite, on two cores, in minutes
 test-all: .venv/ready .venv/peer ## The demo's own test too; needs npm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, filters, explore, reshard, dedup, scores, eval, linear_probe, search, loss, train, accuracy or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=engines, fetch, stream, filters, explore, reshard, dedup, scores, eval, linear_probe, search, loss, train, accuracy, plan or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

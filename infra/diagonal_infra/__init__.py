@@ -8,6 +8,7 @@ run_dir      the resolved configuration, written before work starts
 html_page    a page that needs nothing else, and its style sheet;  charts  line charts on it
 ray_cluster  one function over many units, on Ray or in this process
   ray_workers  which worker gets which unit;  shared  one object for all of them
+cost         what fetching a list takes;  planner, plan  what a whole CLIP takes
 launch       a make target started on this machine, under torchrun or on Ray
 
 Imports point left only: infra ◄ data ◄ train ◄ eval. Neither infra nor data imports torch.
