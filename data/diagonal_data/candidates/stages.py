@@ -126,5 +126,5 @@ def write_table(
             table.replace_schema_metadata({FACTS: record}),
             file,
             compression=compression,
-            use_dictionary=[name for name in REPEATING if name in table.column_names],
+            use_dictionary=[name for name in REPEATING if name in table.column_names],  # pyright: ignore[reportArgumentType]  # stubs know no lists
         )
