@@ -149,16 +149,15 @@ def _value(hint: Any, value: Any, path: str, name: str) -> Any:
 
 def _nearest(name: str) -> str:
     """The known key that is most like it, else the keys of its section."""
-    known = list(_names(Profile))
-    near = difflib.get_close_matches(name, known, n=1)
-    # The same key in another section is nearer than a like one in this.
-    near = [each for each in known if each.split(".")[-1] == name.split(".")[-1]] or near
-    section = name.rpartition(".")[0]
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(_names_in(section))}"
-
-
-def _names_in(section: str) -> list[str]:
-    return [name for name in _names(Profile) if name.rpartition(".")[0] == section]
+    section, _, leaf = name.rpartition(".")
+    here = {
+        each.rpartition(".")[2]: each
+        for each in _names(Profile)
+        if each.rpartition(".")[0] == section
+    }
+    near = [here[each] for each in difflib.get_close_matches(leaf, here, n=1)]
+    near += [each for each in _names(Profile) if each.rpartition(".")[2] == leaf]
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(here.values())}"
 
 
 def _names(kind: Any, at: str = "") -> Iterator[str]:
