@@ -24,7 +24,7 @@ from diagonal_infra.errors import UserError, require
 Section = TypeVar("Section")
 TIME_LIMIT = re.compile(r"(\d+-)?\d+(:\d{2}){0,2}")
 VARIABLE = re.compile(r"[A-Za-z_]\w*")
-KINDS = {str: "a text", int: "a whole number"}
+KINDS: dict[Any, str] = {str: "a text", int: "a whole number", tuple: "a list of texts"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,21 +142,18 @@ def _value(hint: Any, value: Any, path: str, name: str) -> Any:
     if get_origin(hint) is dict and isinstance(value, dict):
         return {key: _value(str, each, path, f"{name}.{key}") for key, each in value.items()}
     if type(value) is not hint:
-        wanted = {tuple: "a list of texts"}.get(get_origin(hint) or hint, KINDS.get(hint))
-        raise UserError(f"{path}: {name} must be {wanted or 'a section'}, got {value!r}")
+        wanted = KINDS.get(get_origin(hint) or hint, "a section")
+        raise UserError(f"{path}: {name} must be {wanted}, got {value!r}")
     return value
 
 
 def _nearest(name: str) -> str:
     """The known key that is most like it, else the keys of its section."""
     section, _, leaf = name.rpartition(".")
-    here = {
-        each.rpartition(".")[2]: each
-        for each in _names(Profile)
-        if each.rpartition(".")[0] == section
-    }
+    parts = [each.rpartition(".") for each in _names(Profile)]
+    here = {own: "".join((at, dot, own)) for at, dot, own in parts if at == section}
     near = [here[each] for each in difflib.get_close_matches(leaf, here, n=1)]
-    near += [each for each in _names(Profile) if each.rpartition(".")[2] == leaf]
+    near += ["".join(each) for each in parts if each[2] == leaf]
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(here.values())}"
 
 

@@ -32,6 +32,17 @@ OVER = {
     "TIMEOUT",
 }
 """States that a job does not leave by itself."""
+STUCK = {
+    "AccountNotAllowed",
+    "AssocMaxWallDurationPerJobLimit",
+    "BadConstraints",
+    "InvalidAccount",
+    "InvalidQOS",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "QOSNotAllowed",
+}
+"""Reasons for waiting that stay until a person changes something."""
 logger = logging.getLogger(__name__)
 
 
@@ -76,6 +87,7 @@ def follow(job: Job, job_id: str, *, poll_seconds: float = POLL_SECONDS) -> str:
     """Show the job's log as it grows and its states as they change; the last state.
 
     Raises:
+        UserError: the job could never start; it is taken out of the queue.
         DiagonalError: Slurm does not answer.
     """
     log, shown, last = Path(job.log_path(job_id)), 0, ""
@@ -85,12 +97,28 @@ def follow(job: Job, job_id: str, *, poll_seconds: float = POLL_SECONDS) -> str:
             if state != last:
                 logger.info("job=%s state=%s", job_id, state)
             shown, last = _show(log, shown), state
-            if state.partition(" ")[0] in OVER:
+            if state in OVER:
                 return state
+            refuse_stuck(job_id, state)
             time.sleep(poll_seconds)
     except KeyboardInterrupt:
         logger.info("job=%s goes on; 'scancel %s' ends it, log=%s", job_id, job_id, log)
         raise
+
+
+def refuse_stuck(job_id: str, state: str) -> None:
+    """A job whose turn never comes is taken out of the queue.
+
+    Raises:
+        UserError: this is one.
+    """
+    reason = state.removeprefix("PENDING (").removesuffix(")")
+    if reason in STUCK:
+        _asked(["scancel", job_id])
+        raise UserError(
+            f"job {job_id} would wait for ever: {reason}; it was taken out of the queue. Change "
+            "the profile's [slurm] or --nodes to what 'scontrol show partition' allows"
+        )
 
 
 def state_of(job_id: str) -> str:
