@@ -48,6 +48,7 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 SchedulerParameters=sched_interval=2,bf_interval=2
 MailProg=/bin/true
+FirstJobId={controller}
 ReturnToService=2
 NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={n1} CPUs=2 RealMemory=1000
 NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={n2} CPUs=2 RealMemory=1000
@@ -57,7 +58,10 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=60
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmCluster:
-    """A running cluster and how to speak to it."""
+    """A running cluster and how to speak to it.
+
+    Ids of jobs, from which ports are made, are others than those of a second cluster beside it.
+    """
 
     environment: dict[str, str]
 

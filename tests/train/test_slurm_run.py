@@ -1,9 +1,10 @@
-"""Training on a real Slurm: told to stop, killed and requeued, it ends as if nothing had been."""
+"""Stages on a real Slurm: training that is stopped, killed and requeued; a stage on Ray."""
 
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,15 @@ most = 2
 logs = "{folder}/logs"
 time_limit = "10"
 """
+RAY_PROFILE = """\
+[environment]
+RAY_TMPDIR = "{ray}"
+[cpu_nodes]
+cpus = 2
+[slurm]
+logs = "{folder}/logs"
+time_limit = "10"
+"""
 
 
 def stage_flags(dataset: Path, run: Path) -> list[str]:
@@ -35,12 +45,13 @@ def stage_flags(dataset: Path, run: Path) -> list[str]:
 
 
 @contextmanager
-def launched(cluster: SlurmCluster, folder: Path, dataset: Path) -> Iterator[subprocess.Popen[str]]:
-    """`launch`, following two ranks on two nodes; they write to FOLDER/run."""
-    (folder / "cluster.toml").write_text(PROFILE.format(folder=folder))
-    where = ["--on", "slurm", "--nodes", "2", "--profile", str(folder / "cluster.toml")]
-    command = [sys.executable, "-m", "diagonal_infra.launch", "train", "--recipe", "tiny", *where]
-    command += ["--max-restarts", "1", "--args", *stage_flags(dataset, folder / "run")]
+def launched(
+    cluster: SlurmCluster, folder: Path, profile: str, launch: list[str], stage: list[str]
+) -> Iterator[subprocess.Popen[str]]:
+    """`launch`, following; what it says goes to FOLDER/launch.log."""
+    (folder / "cluster.toml").write_text(profile)
+    where = ["--on", "slurm", "--profile", str(folder / "cluster.toml")]
+    command = [sys.executable, "-m", "diagonal_infra.launch", *launch, *where, "--args", *stage]
     with (folder / "launch.log").open("w") as log:
         process = subprocess.Popen(
             command, env=os.environ | cluster.environment, stdout=log, stderr=log, text=True
@@ -106,7 +117,9 @@ def test_a_job_that_is_stopped_killed_and_requeued_ends_as_if_undisturbed(
     read_metrics: Read,
 ) -> None:
     run, said = tmp_path / "run", tmp_path / "launch.log"
-    with launched(slurm_cluster, tmp_path, dataset) as launch:
+    profile, flags = PROFILE.format(folder=tmp_path), stage_flags(dataset, run)
+    train = ["train", "--recipe", "tiny", "--nodes", "2", "--max-restarts", "1"]
+    with launched(slurm_cluster, tmp_path, profile, train, flags) as launch:
         wait_for(lambda: steps_done(run) > 20, said)
         job_id = slurm_cluster.ask("squeue", "--noheader", "--format=%i")
         # What Slurm itself sends before the limit: to the ranks, not to the script.
@@ -131,3 +144,25 @@ def test_a_job_that_is_stopped_killed_and_requeued_ends_as_if_undisturbed(
     )
     assert len(undisturbed) == STEPS
     assert disturbed == undisturbed
+
+
+@pytest.mark.ray
+def test_a_stage_on_a_ray_cluster_of_its_own_is_requeued_and_finished(
+    slurm_cluster: SlurmCluster, dataset: Path, tmp_path: Path
+) -> None:
+    said = tmp_path / "launch.log"
+    stage = ["--dataset", str(dataset), "--filter", "most", "--output", str(tmp_path / "out")]
+    # Ray's sockets need a short path.
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as ray_folder:
+        profile = RAY_PROFILE.format(folder=tmp_path, ray=ray_folder)
+        with launched(slurm_cluster, tmp_path, profile, ["reshard"], stage) as launch:
+            wait_for(lambda: "On head node. Starting Ray" in said.read_text(), said)
+            job_id = slurm_cluster.ask("squeue", "--noheader", "--format=%i")
+            # What Slurm itself sends before the limit: to the script.
+            slurm_cluster.ask("scancel", "--batch", "--signal=USR1", job_id)
+            start_again(slurm_cluster, job_id, said)
+            assert launch.wait(WAIT_SECONDS) == 0, said.read_text()
+    job = slurm_cluster.job(job_id)
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert (tmp_path / "out" / "manifest.json").exists()
+    assert not list((tmp_path / "logs").glob("*.done"))
