@@ -4,6 +4,7 @@ cli          recipes and flags to a configuration; user errors to one line and e
 errors       the exception tree
 storage      paths on any fsspec file system; files that appear whole or not at all
 log          logging and progress bars on stderr
+metrics_server  Prometheus metrics, served while a command runs
 run_dir      the resolved configuration, written before work starts
 html_page    a page that needs nothing else, and its style sheet;  charts  line charts on it
 ray_cluster  one function over many units, on Ray or in this process
