@@ -121,10 +121,11 @@ def write_table(
 ) -> None:
     """Write a table whole, with facts that `exchange.read_facts` reads."""
     record = json.dumps({"groups": [0], "facts": dict(facts)}).encode()
+    repeating = [name for name in REPEATING if name in table.column_names]
     with storage.write_whole(path) as file:
         pq.write_table(
             table.replace_schema_metadata({FACTS: record}),
             file,
             compression=compression,
-            use_dictionary=[name for name in REPEATING if name in table.column_names],  # pyright: ignore[reportArgumentType]  # stubs know no lists
+            use_dictionary=repeating,  # pyright: ignore[reportArgumentType]  # stubs know no lists
         )
