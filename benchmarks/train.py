@@ -3,15 +3,18 @@
     make bench WHAT=train [ARGS="--batch-size 256 --steps 6 24"]
 
 Both at equal precision and text length, and ours with its defaults: the precision that suits the
-device, and texts cut to their length. A figure is what the longer of two runs took more than the
-shorter, so imports, indexing and the first batch are left out; loading, decoding and logging are
-in. The programs take turns, and a ratio is the median of those of one turn, because machines
-drift. Captions are as long as those of the web: 17 tokens of 77 on average, with a long tail.
+device, and texts cut to their length. Samples per second are the median of the steps behind the
+first few, as each program logs them: from batch to batch, loading, decoding and logging included.
+CPU-seconds are what the longer of two runs took more than the shorter, so that imports, indexing
+and the first batch are left out. The programs take turns, and a ratio is the median of those of
+one turn, because machines drift. Captions are as long as those of the web: 17 tokens of 77 on
+average, with a long tail.
 """
 
 import argparse
 import json
 import random
+import re
 import shutil
 import statistics
 import sys
@@ -40,6 +43,9 @@ MODEL = ModelConfig(
 )
 MEDIAN_WORDS, SIGMA = 12.0, 0.55
 """Of the log-normal number of words."""
+FIRST_STEPS = 3
+"""Left out: caches fill and memory is first touched."""
+PEER_RATE = re.compile(r"Batch \(t\): [\d.]+, ([\d.]+)/s,")
 GOAL_EQUAL, GOAL_DEFAULTS = 1.0, 1.6
 MB = 1e6
 
@@ -105,7 +111,18 @@ def commands(given: argparse.Namespace, shards: ShardSet, model: Path) -> dict[s
     peer = [
         *("train_peer.py", str(model), "--model", model.stem, "--train-data", shards.pattern),
         *("--dataset-type", "webdataset", "--batch-size", str(given.batch_size), "--workers", "1"),
-        *("--epochs", "1", "--save-frequency", "0", "--device", "cpu", "--name", "run"),
+        *(
+            "--epochs",
+            "1",
+            "--save-frequency",
+            "0",
+            "--log-every-n-steps",
+            "1",
+            "--device",
+            "cpu",
+            "--name",
+            "run",
+        ),
         *("--lr", "1e-3", "--beta2", "0.98", "--eps", "1e-6", "--warmup", "2", "--wd", "0.2"),
     ]
     ours = [
@@ -127,7 +144,7 @@ def commands(given: argparse.Namespace, shards: ShardSet, model: Path) -> dict[s
 
 def cost(command: Sequence[str], given: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Samples per second and per CPU-second between the shorter and the longer run."""
-    usages = []
+    usages, rates = [], []
     # A finished run would be left as it is.
     shutil.rmtree(folder, ignore_errors=True)
     for steps in given.steps:
@@ -139,14 +156,24 @@ def cost(command: Sequence[str], given: argparse.Namespace, folder: Path) -> dic
             else ["--train-num-samples", str(samples), "--logs", str(place)]
         )
         usages.append(measure.run_measured(_python(command, ending), place))
+        rates = logged_rates(place)
     short, long = usages
     samples = (given.steps[1] - given.steps[0]) * given.batch_size
     return {
-        "samples_per_second": samples / (long.wall_seconds - short.wall_seconds),
+        "samples_per_second": statistics.median(rates[FIRST_STEPS:]),
         "samples_per_cpu_second": samples / (long.cpu_seconds - short.cpu_seconds),
         "whole_short_run_seconds": short.wall_seconds,
         "max_rss_mb": long.max_rss_bytes / MB,
     }
+
+
+def logged_rates(folder: Path) -> list[float]:
+    """Samples per second of each step, as the program that ran there logged them."""
+    ours = folder / "run" / "metrics.jsonl"
+    if ours.exists():
+        rows = [json.loads(line) for line in ours.read_text().splitlines()]
+        return [row["samples_per_second"] for row in rows]
+    return [float(rate) for rate in PEER_RATE.findall((folder / "run" / "out.log").read_text())]
 
 
 def web_caption(number: int) -> str:
@@ -188,8 +215,9 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         f"Machine: {result['machine']}. Versions: {packages(result)}.",
         measured_on(rows),
         f"A ViT of {MODEL.vision.layers} + {MODEL.text.layers} layers of width "
-        f"{MODEL.vision.width}, {IMAGE_SIZE} px, JPEGs of 256 px in tars, one loader worker; what "
-        "a longer run takes more than a short one. `make bench WHAT=train` measures again.",
+        f"{MODEL.vision.width}, {IMAGE_SIZE} px, JPEGs of 256 px in tars, one loader worker; "
+        "samples per second from the median step, CPU-seconds from what a longer run takes more. "
+        "`make bench WHAT=train` measures again.",
         table(PEER, lines),
         *([columns(rows["speed"]["programs"])] if "speed" in rows else []),
     ]

@@ -30,12 +30,20 @@ CANDIDATE_SCHEMA = pa.schema(
         pa.field("height_hint", pa.int32()),
         pa.field("licence", pa.string()),
         pa.field("face_bboxes", pa.list_(pa.list_(pa.float32()))),
+        pa.field("lang_p", pa.float32()),
+        pa.field("page_lang", pa.string()),
+        pa.field("other_texts", pa.list_(pa.string())),
+        pa.field("matches", pa.list_(pa.int32())),
+        pa.field("keep_p", pa.float32()),
     ]
 )
 """`uid`: 32 hex digits; `caption`: cleaned text, `caption_raw` as found; `source`: where in the
-page or list the text stood (`alt`, `figcaption`, `title`, `aria-label`, `list`); hints: pixels, as
-declared; `face_bboxes`: [left, top, right, bottom] of faces to blur, 0–1 of the upright image's
-sides (DataComp's column)."""
+page or list the text stood (`alt`, `figcaption`, `title`, `aria-label`, `json-ld`, `og`, `list`);
+hints: pixels, as declared; `face_bboxes`: [left, top, right, bottom] of faces to blur, 0–1 of the
+upright image's sides (DataComp's column); `lang`, `lang_p`: of the caption, as detected, or as the
+list has it; `page_lang`: as the page declares it; `other_texts`: further texts of the image, as
+found; `matches`: places in the metadata of the entries in the caption; `keep_p`: the probability
+with which balancing kept the row."""
 
 ROW_SCHEMA = pa.schema(
     [
@@ -168,6 +176,11 @@ class Candidate:
     height_hint: int | None = None
     licence: str | None = None
     face_bboxes: Sequence[Sequence[float]] | None = None
+    lang_p: float | None = None
+    page_lang: str | None = None
+    other_texts: Sequence[str] | None = None
+    matches: Sequence[int] | None = None
+    keep_p: float | None = None
 
 
 def uid_for(url: str, caption: str) -> str:

@@ -18,6 +18,8 @@ from diagonal_infra.errors import DiagonalError, UserError
 Config = TypeVar("Config")
 Positional = tyro.conf.Positional
 """`Positional[tuple[str, ...]]` is a field whose values need no flag."""
+Fixed = tyro.conf.Suppress
+"""`Annotated[str, Fixed]` is a field that the recipe sets and no flag changes."""
 logger = logging.getLogger(__name__)
 
 USER_ERROR_EXIT_CODE = 2

@@ -49,7 +49,13 @@ LISTED = 50
 
 @contextmanager
 def start(num_cpus: int) -> Iterator[None]:
-    """A Ray runtime for the block: joins RAY_ADDRESS if set, else starts one on this machine."""
+    """A Ray runtime for the block: joins RAY_ADDRESS if set, else starts one on this machine.
+
+    Within another such block that one's runtime is used: stages in a row start Ray once.
+    """
+    if ray.is_initialized():
+        yield
+        return
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}

@@ -109,11 +109,11 @@ def local_path(path: str) -> str | None:
     return inner if isinstance(filesystem, LocalFileSystem) else None
 
 
-def open_read(path: str) -> IO[Any]:
-    """A binary reader; compressed files are inflated by their extension."""
+def open_read(path: str, *, inflate: bool = True) -> IO[Any]:
+    """A binary reader; compressed files are inflated by their extension, unless told not to be."""
     filesystem, inner = url_to_fs(path)
     with storage_errors(f"read {path}"):
-        file = filesystem.open(inner, "rb", compression="infer")
+        file = filesystem.open(inner, "rb", compression="infer" if inflate else None)
     if isinstance(filesystem, LocalFileSystem):
         return file
     return object_store.named(file, f"read {path}")

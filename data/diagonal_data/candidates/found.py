@@ -28,6 +28,7 @@ class PageOutcome(StrEnum):
     TOO_LARGE = "too_large"
     BAD_RECORD = "bad_record"
     TRUNCATED = "truncated"
+    WRONG_COLUMNS = "wrong_columns"
     MISSING = "missing"
 
 
@@ -39,6 +40,7 @@ class ImageOutcome(StrEnum):
     NO_URL = "no_url"
     DATA_URL = "data_url"
     BAD_URL = "bad_url"
+    BAD_ROW = "bad_row"
 
 
 class Found(NamedTuple):

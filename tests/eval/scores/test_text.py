@@ -12,7 +12,6 @@ from diagonal_data.filters.config import FiltersConfig
 from diagonal_data.filters.select import select
 from diagonal_eval.scores.config import TextConfig
 from diagonal_eval.scores.run import write_scores
-from diagonal_eval.scores.text import language, language_detector
 
 CAPTIONS = [
     "a red bicycle leaning against the wall of an old house",
@@ -71,10 +70,3 @@ def test_a_filter_takes_the_language_and_the_concepts(dataset: str, tmp_path: Pa
     assert select(english).pool.kept().tolist() == [0]
     listed = FiltersConfig(dataset=dataset, name="x", where=("len(text_concepts) = 2",))
     assert select(listed).pool.kept().tolist() == [0]
-
-
-@pytest.mark.parametrize(
-    "caption", ["RED BICYCLE FOR SALE NEAR THE OLD TOWN", "the line\nends here\r\nand goes on"]
-)
-def test_capitals_and_line_ends_do_not_confuse_it(caption: str) -> None:
-    assert language(caption, language_detector())[0] == "en"
