@@ -24,8 +24,6 @@ READ_BYTES = 2**20
 MAX_HEADER_BYTES = 2**16
 MAGIC = b"\x1f\x8b\x08"
 PLAIN_MAGIC = b"WARC/"
-RECORD = re.compile(rb"WARC/[0-9.]{1,8}[ \t]*\r?\n")
-HEADER_END = re.compile(rb"\r?\n\r?\n")
 BEFORE_RECORD = b"\r\n\r\n"
 
 
@@ -181,25 +179,23 @@ def _records_in(member: _Member) -> Iterator[Record | PageOutcome]:
         if length < 0:
             yield PageOutcome.BAD_RECORD
             return
-        head, last = content[position:head_end], head_end + length
-        is_cut = last > len(content)
-        position = last
+        last = head_end + length
         rest = content[last : last + 16].lstrip(b"\r\n")
+        is_cut = last > len(content)
         # A length that is too large, or one so small that the record goes on behind it.
         if (is_cut and not member.is_cut) or (rest and not rest.startswith(PLAIN_MAGIC)):
             yield PageOutcome.BAD_RECORD
             return
-        yield Record(head, content[head_end:last], is_cut)
-        while content[position : position + 1] in (b"\r", b"\n"):
-            position += 1
+        yield Record(content[position:head_end], content[head_end:last], is_cut)
+        position = last + len(content[last : last + 16]) - len(rest)
 
 
 def _head_end(content: bytes, position: int) -> int:
     """Where the block of the record begins that begins there; 0 if there is no record."""
-    if not RECORD.match(content, position):
+    if not content.startswith(PLAIN_MAGIC, position):
         return 0
-    found = HEADER_END.search(content, position, position + MAX_HEADER_BYTES)
-    return found.end() if found else 0
+    end = content.find(b"\r\n\r\n", position, position + MAX_HEADER_BYTES)
+    return end + 4 if end >= 0 else 0
 
 
 def _length(head: bytes) -> int:

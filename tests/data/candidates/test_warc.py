@@ -83,7 +83,7 @@ def test_encodings_of_the_content_are_undone(body: bytes, headers: list[str]) ->
 
 
 def test_a_packed_bomb_gives_its_beginning() -> None:
-    bomb = gzip.compress(PAGE + b" " * 2**27)
+    bomb = gzip.compress(PAGE + b" " * 2**24)
     found, counts = read(response(bomb, "Content-Encoding: gzip"))
     assert (len(found), counts.pages) == (1, {"read": 1})
 

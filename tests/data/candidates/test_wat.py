@@ -33,7 +33,7 @@ def test_images_of_the_pages_of_a_crawl() -> None:
             url="http://x.test/d/e",
         ),
     )
-    assert [(each.url, each.texts, each.sources) for each in found] == [
+    assert [(each.url, list(each.texts), list(each.sources)) for each in found] == [
         ("http://x.test/a.jpg", ["fox"], ["alt"]),
         ("http://x.test/d/c.jpg", ["Tom & co", "t"], ["alt", "title"]),
     ]
@@ -69,9 +69,9 @@ def test_images_that_give_no_row_are_counted(link: dict[str, str], outcome: str)
             "opted_out",
         ),
         (wat_record(html(IMAGE))[:-9] + b"\r\n\r\n", "bad_record"),
-        (record("metadata", b'{"Envelope": ' + b"[" * 99_999), "bad_record"),
-        (record("metadata", b'{"Envelope": 5}'), "bad_record"),
-        (record("metadata", b'{"Envelope": "\xff"}'), "bad_record"),
+        (record("metadata", b'{"HTTP-Response-Metadata": ' + b"[" * 99_999), "bad_record"),
+        (record("metadata", b'{"Envelope": 5, "HTTP-Response-Metadata": {}}'), "bad_record"),
+        (record("metadata", b'{"HTTP-Response-Metadata": {}, "Envelope": "\xff"}'), "bad_record"),
     ],
 )
 def test_records_that_give_nothing_are_counted(made: bytes, outcome: str) -> None:
@@ -94,7 +94,7 @@ def test_the_head_gives_base_licence_and_open_graph_image() -> None:
             )
         )
     )
-    assert [(each.url, each.texts, each.licence) for each in found] == [
+    assert [(each.url, list(each.texts), each.licence) for each in found] == [
         ("http://y.test/a.jpg", ["fox"], "http://y.test/by"),
         ("http://y.test/og.jpg", ["A fox"], "http://y.test/by"),
     ]
