@@ -56,16 +56,18 @@ class PageRows:
         self.add_stated([*stated, *read_linked_data(scan)], base)
 
     def add_stated(self, stated: Sequence[StatedImage], base: BaseUrl) -> None:
-        """Add images named in metadata; one that the page shows gets their text as another."""
+        """Add images named in metadata; one that the page shows gets their text as another.
+
+        Those without a text are no loss: most pages name their pictures so."""
         places = {row.url: place for place, row in enumerate(self.found)} if stated else {}
         for image in stated:
             url = base.join(image.address)
             if url in places:
                 self.found[places[url]] = _with_text(self.found[places[url]], image)
+            elif not image.text or image.text.isspace():
+                continue
             elif url is None:
                 self.lost[ImageOutcome.BAD_URL] += 1
-            elif not image.text or image.text.isspace():
-                self.lost[ImageOutcome.NO_TEXT] += 1
             else:
                 places[url] = len(self.found)
                 licence = base.join(image.licence) if image.licence else None

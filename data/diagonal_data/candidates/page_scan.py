@@ -175,7 +175,8 @@ class PageScan:
         found = PLAIN_IMAGE.match(body, start)
         if found:
             end = found.end()
-            tag: Attributes = dict(zip(PLAIN_NAMES, found.groups(), strict=True))
+            named = zip(PLAIN_NAMES, found.groups(), strict=True)
+            tag: Attributes = {name: value for name, value in named if value is not None}
         else:
             if body[start : start + 5].lower() not in IMAGE_STARTS:
                 return start

@@ -5,7 +5,7 @@
                                                          / HTML-Metadata / Head: Base, Metas, Link
                                                                          / Links: IMG@/src url alt
 
-A WAT tells of an image src, alt and title, and of the page og:image, opt-outs and licence; srcset,
+A WAT tells of an image src and alt, and of the page og:image, opt-outs and licence; srcset,
 figcaption and the rest are in the WARC only. Nothing else of a record is decoded.
 """
 
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from diagonal_data.candidates.found import Found, ImageOutcome, PageOutcome, ReadCounts
 from diagonal_data.candidates.members import Record, read_records
-from diagonal_data.candidates.page_facts import StatedImage, read_metas
+from diagonal_data.candidates.page_facts import MetaFacts, StatedImage, meta_words, read_metas
 from diagonal_data.candidates.page_images import why_no_url
 from diagonal_data.candidates.page_rows import PageRows
 from diagonal_data.candidates.page_text import attribute_text
@@ -36,12 +36,14 @@ class _Link(Struct, gc=False, frozen=True):
     path: str | None = None
     url: str | None = None
     alt: str | None = None
-    title: str | None = None
 
 
 class _HeadLink(Struct, gc=False, frozen=True):
     url: str | None = None
     rel: str | None = None
+
+
+NO_METAS = msgspec.Raw(b"[]")
 
 
 class _Meta(Struct, gc=False, frozen=True):
@@ -52,7 +54,7 @@ class _Meta(Struct, gc=False, frozen=True):
 
 class _Head(Struct, rename="pascal", gc=False, frozen=True):
     base: str | None = None
-    metas: list[_Meta] = []
+    metas: msgspec.Raw = NO_METAS
     link: list[_HeadLink] = []
 
 
@@ -93,7 +95,8 @@ class _Wat(Struct, gc=False, frozen=True):
     envelope: _Envelope = msgspec.field(default=_Envelope(), name="Envelope")
 
 
-DECODER = msgspec.json.Decoder(_Wat, strict=False)
+DECODER = msgspec.json.Decoder(_Wat)
+METAS = msgspec.json.Decoder(list[_Meta])
 
 
 def read_wat(
@@ -113,48 +116,58 @@ def read_wat(
         end: behind its last byte; None is the end of the file.
         agent: our product token, for opt-outs that name it.
     """
+    words = meta_words(agent)
     for record in read_records(stream, start, end, max_bytes=MAX_RECORD_BYTES):
         if isinstance(record, PageOutcome):
             counts.pages[record] += 1
-        elif record.header(b"WARC-Type") == "metadata":
-            outcome, rows = _read_record(record, agent)
-            if outcome:
-                counts.pages[outcome] += 1
+        elif RESPONSE in record.content and record.header(b"WARC-Type") == "metadata":
+            outcome, rows = _read_record(record, agent, words)
+            counts.pages[outcome] += 1
             if rows:
-                counts.images.update(rows.counts())
+                for lost, images in rows.lost.items():
+                    counts.images[lost] += images
             if rows and rows.found:
+                counts.images[ImageOutcome.FOUND] += len(rows.found)
                 yield rows.found
 
 
-def _read_record(record: Record, agent: str | None) -> tuple[PageOutcome | None, PageRows | None]:
-    """What became of the page, None if the record is about something else, and its rows."""
-    if RESPONSE not in record.content:
-        return None, None
+def _read_record(
+    record: Record, agent: str | None, words: Sequence[bytes]
+) -> tuple[PageOutcome, PageRows | None]:
+    """What became of the page, and its rows."""
     if record.is_cut:
         return PageOutcome.TOO_LARGE, None
     try:
         envelope = DECODER.decode(record.content).envelope
+        response, url = envelope.payload.response, envelope.warc.uri
+        facts = (
+            _facts(response.html.head.metas, agent, words) if response and response.html else None
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return PageOutcome.BAD_RECORD, None
-    response, url = envelope.payload.response, envelope.warc.uri
-    if not response:
-        return None, None
-    if not url:
+    if not response or not url:
         return PageOutcome.BAD_RECORD, None
     if response.message.status != "200":
         return PageOutcome.HTTP_ERROR, None
-    if not response.html:
+    if not html or not facts:
         return PageOutcome.NOT_HTML, None
-    metas = [
-        (name.strip().lower(), meta.content)
-        for meta in response.html.head.metas
-        if (name := meta.property or meta.name) and meta.content
-    ]
-    facts = read_metas(metas, agent)
     tags = response.headers.robots or response.headers.robots_lower
     if is_opt_out(facts.directives) or (tags and opts_out([tags], agent or "")):
         return PageOutcome.OPTED_OUT, None
-    return PageOutcome.READ, _page_rows(url, response.html, facts.images)
+    return PageOutcome.READ, _page_rows(url, html, facts.images)
+
+
+def _facts(raw: msgspec.Raw, agent: str | None, words: Sequence[bytes]) -> MetaFacts:
+    lower = bytes(raw).lower()
+    # A word that is spelled with escapes is overlooked.
+    if not any(word in lower for word in words):
+        return MetaFacts(directives=set(), images=[])
+    pairs = [
+        (name.strip().lower(), meta.content)
+        for meta in METAS.decode(raw)
+        if (name := meta.property or meta.name) and meta.content
+    ]
+    return read_metas(pairs, agent)
 
 
 def _page_rows(url: str, html: _Html, stated: Sequence[StatedImage]) -> PageRows:
@@ -169,31 +182,22 @@ def _page_rows(url: str, html: _Html, stated: Sequence[StatedImage]) -> PageRows
 
 
 def _add_images(rows: PageRows, links: Sequence[_Link], base: BaseUrl) -> None:
-    without_text = 0
+    add, without_text = rows.found.append, 0
+    page_url, licence = rows.page_url, rows.licence
     for link in links:
-        alt, texts, sources = link.alt, (), ALT_ONLY
-        if alt and not alt.isspace():
-            texts = (attribute_text(alt) if "&" in alt else alt,)
-        if link.title:
-            texts, sources = _with_title(texts, attribute_text(link.title))
-        if not texts:
+        alt, address = link.alt, link.url or ""
+        if not alt or alt.isspace():
             without_text += 1
             continue
-        address = link.url or ""
         # Some versions of the WAT writer leave character references as they stood.
+        text = attribute_text(alt) if "&" in alt else alt
         url = base.join(attribute_text(address) if "&" in address else address)
         if url:
-            rows.add(url, texts, sources)
+            add(Found(url, (text,), ALT_ONLY, page_url, None, None, None, None, licence))
         else:
             rows.lost[why_no_url([address])] += 1
     if without_text:
         rows.lost[ImageOutcome.NO_TEXT] += without_text
-
-
-def _with_title(alt: Sequence[str], title: str) -> tuple[Sequence[str], Sequence[str]]:
-    if title.isspace() or title in alt:
-        return alt, ALT_ONLY
-    return (*alt, title), ((*ALT_ONLY, "title") if alt else ("title",))
 
 
 def _licence(head: _Head, base: BaseUrl) -> str | None:

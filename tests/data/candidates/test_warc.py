@@ -35,7 +35,7 @@ def test_images_of_the_pages_of_a_crawl() -> None:
         response(b"<p>no image</p>", url="/b"),
     )
     assert [(each.url, each.texts, each.page_url) for each in found] == [
-        ("http://x.test/a.jpg", ["fox"], "http://x.test/")
+        ("http://x.test/a.jpg", ("fox",), "http://x.test/")
     ]
     assert (counts.pages, counts.images) == ({"read": 2}, {"found": 1})
 
@@ -79,7 +79,7 @@ def test_responses_that_give_nothing_are_counted(made: bytes, outcome: str) -> N
 )
 def test_encodings_of_the_content_are_undone(body: bytes, headers: list[str]) -> None:
     found, _ = read(response(body, *headers))
-    assert [each.texts for each in found] == [["fox"]]
+    assert [each.texts for each in found] == [("fox",)]
 
 
 def test_a_packed_bomb_gives_its_beginning() -> None:
@@ -91,7 +91,7 @@ def test_a_packed_bomb_gives_its_beginning() -> None:
 def test_the_charset_of_the_header_is_heard() -> None:
     page = "<img src=a alt=grün>".encode("cp1252")
     found, _ = read(response(page, kind='Text/HTML; Charset="ISO-8859-1"'))
-    assert found[0].texts == ["grün"]
+    assert found[0].texts == ("grün",)
 
 
 def test_a_truncated_file_gives_what_is_before() -> None:

@@ -28,14 +28,14 @@ def test_images_of_the_pages_of_a_crawl() -> None:
             html(
                 IMAGE,
                 {"path": "A@/href", "url": "/b.jpg", "text": "no"},
-                {"path": "IMG@/src", "url": "c.jpg", "alt": "Tom &amp; co", "title": "t"},
+                {"path": "IMG@/src", "url": "c.jpg", "alt": "Tom &amp; co"},
             ),
             url="http://x.test/d/e",
         ),
     )
     assert [(each.url, list(each.texts), list(each.sources)) for each in found] == [
         ("http://x.test/a.jpg", ["fox"], ["alt"]),
-        ("http://x.test/d/c.jpg", ["Tom & co", "t"], ["alt", "title"]),
+        ("http://x.test/d/c.jpg", ["Tom & co"], ["alt"]),
     ]
     assert {each.page_url for each in found} == {"http://x.test/d/e"}
     assert (counts.pages, counts.images) == ({"read": 1}, {"found": 2})
