@@ -140,9 +140,9 @@ def _read_record(
     try:
         envelope = DECODER.decode(record.content).envelope
         response, url = envelope.payload.response, envelope.warc.uri
-        facts = (
-            _facts(response.html.head.metas, agent, words) if response and response.html else None
-        )
+        html = response.html if response else None
+        facts = _facts(html.head.metas, agent, words) if html else None
+
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return PageOutcome.BAD_RECORD, None
     if not response or not url:
