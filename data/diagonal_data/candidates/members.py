@@ -88,6 +88,7 @@ class _Window:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
+        stream.seek(0)
         self._start = 0
         self._data = b""
 
@@ -113,7 +114,7 @@ class _Window:
 
     def _read(self, position: int, size: int) -> None:
         first = position - self._start
-        if 0 <= first < len(self._data):
+        if 0 <= first <= len(self._data):
             pieces = [self._data[first:]]
         else:
             pieces = []
@@ -167,6 +168,10 @@ class _Part(io.RawIOBase):
         stream.seek(start)
 
     def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        # What is inflated from it can be read past, and nobody goes back.
         return True
 
     def readinto(self, buffer: Any) -> int:

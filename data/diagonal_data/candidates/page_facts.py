@@ -40,9 +40,9 @@ class MetaFacts:
     images: list[StatedImage]
 
 
-def meta_words(agent: str | None) -> list[bytes]:
+def meta_words(agent: str | None, *, images: bytes = b"og:image") -> list[bytes]:
     """Of which a `<meta>` must have one to be looked at."""
-    return [b"robots", b"og:image", *([agent.lower().encode()] if agent else [])]
+    return [b"robots", images, *([agent.lower().encode()] if agent else [])]
 
 
 def read_metas(pairs: Sequence[tuple[str, str]], agent: str | None) -> MetaFacts:

@@ -116,7 +116,7 @@ def read_wat(
         end: behind its last byte; None is the end of the file.
         agent: our product token, for opt-outs that name it.
     """
-    words = meta_words(agent)
+    words = meta_words(agent, images=b"og:image:alt")
     for record in read_records(stream, start, end, max_bytes=MAX_RECORD_BYTES):
         if isinstance(record, PageOutcome):
             counts.pages[record] += 1
