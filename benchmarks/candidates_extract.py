@@ -10,6 +10,7 @@ installing it would bring Spark.
 """
 
 import importlib
+import logging
 import os
 import sys
 import time
@@ -20,7 +21,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fastwarc.warc import ArchiveIterator, WarcRecordType
+from fastwarc.warc import (  # pyright: ignore[reportMissingModuleSource]  # compiled
+    ArchiveIterator,
+    WarcRecordType,
+)
 from isal import igzip
 from selectolax.lexbor import LexborHTMLParser
 
@@ -177,5 +181,6 @@ def cc2dataset_module() -> Any:
 
 
 class _Empty(ModuleType):
-    def __getattr__(self, name: str) -> None:
-        return None
+    def __getattr__(self, name: str) -> logging.Logger:
+        # Whatever is imported from it; loguru's logger is the one that may be called.
+        return logging.getLogger(self.__name__)
