@@ -357,6 +357,7 @@ HOSTILE = {
     "open links": "<a href=a.jpg ",
     "licences": "<a rel=license href=b",
     "licence words": "license ",
+    "licences in figures": "<figure><a rel=license href=b></a></figure>" + "<figure></figure>" * 20,
     "pictures": "<picture><source srcset='a 1x'>",
     "sources": "<picture>" + "<source srcset='a 1x'>" * 9 + "<img alt=x>" * 9,
     "entities": "<img src=a alt='&amp;&amp;&lt;'>",
