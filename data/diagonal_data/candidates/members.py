@@ -10,11 +10,14 @@ begins a record after an empty one. Of a long record only the beginning is kept;
 records must fit into what is kept.
 """
 
+import io
 import re
+import sys
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from itertools import islice
+from typing import IO, Any, NamedTuple, cast
 
-from isal import isal_zlib
+from isal import igzip, isal_zlib
 
 from diagonal_data.candidates.found import PageOutcome
 
@@ -22,10 +25,9 @@ STEP_BYTES = 4_096
 """Compressed bytes that are inflated at a time: at most four MiB come out."""
 READ_BYTES = 2**20
 MAX_HEADER_BYTES = 2**16
+USUAL_HEADER_BYTES = 2**10
 MAGIC = b"\x1f\x8b\x08"
 PLAIN_MAGIC = b"WARC/"
-RECORD = re.compile(rb"WARC/[0-9.]{1,8}[ \t]*\r?\n")
-HEADER_END = re.compile(rb"\r?\n\r?\n")
 BEFORE_RECORD = b"\r\n\r\n"
 
 
@@ -65,7 +67,7 @@ def read_records(
     """
     stream.seek(0)
     is_plain = stream.read(len(PLAIN_MAGIC)) == PLAIN_MAGIC
-    read = _read_plain if is_plain else _read_members
+    read = _read_plain if is_plain else _read_packed
     yield from read(_Window(stream), start, end, max_bytes + MAX_HEADER_BYTES)
 
 
@@ -85,7 +87,8 @@ class _Window:
     """A moving piece of a file."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        self.stream = stream
+        stream.seek(0)
         self._start = 0
         self._data = b""
 
@@ -111,16 +114,71 @@ class _Window:
 
     def _read(self, position: int, size: int) -> None:
         first = position - self._start
-        if 0 <= first < len(self._data):
+        if 0 <= first <= len(self._data):
             pieces = [self._data[first:]]
         else:
             pieces = []
-            self._stream.seek(position)
+            self.stream.seek(position)
         missing = size - sum(map(len, pieces))
-        while missing > 0 and (piece := self._stream.read(max(missing, READ_BYTES))):
+        while missing > 0 and (piece := self.stream.read(max(missing, READ_BYTES))):
             pieces.append(piece)
             missing -= len(piece)
         self._start, self._data = position, b"".join(pieces)
+
+
+def _read_packed(
+    window: _Window, start: int, end: int | None, most: int
+) -> Iterator[Record | PageOutcome]:
+    """In one stream, which is a third faster than member by member, for as long as all is well."""
+    first = _next_member(window, start, end) if start else 0
+    if first < 0:
+        return
+    last = None if end is None else _next_member(window, end, None)
+    given = 0
+    try:
+        with igzip.GzipFile(fileobj=_Part(window.stream, first, last)) as inflated:
+            for record in _read_plain(_Window(cast(IO[bytes], inflated)), 0, None, most):
+                if isinstance(record, PageOutcome):
+                    break
+                yield record
+                given += 1
+            else:
+                return
+    except (EOFError, OSError, isal_zlib.IsalError):  # pyright: ignore[reportGeneralTypeIssues]  # stub: Exception
+        pass
+    yield from islice(_read_members(_Window(window.stream), start, end, most), given, None)
+
+
+def _next_member(window: _Window, position: int, end: int | None) -> int:
+    """Where the first member begins from there on and before `end`; -1 if there is none."""
+    while position >= 0 and window.at(position, 1):
+        if _inflate(window, position, 0).outcome != PageOutcome.BAD_RECORD:
+            return position
+        position = window.find(MAGIC, position + 1, end)
+    return -1
+
+
+class _Part(io.RawIOBase):
+    """The bytes of a file from `start` to `end`."""
+
+    def __init__(self, stream: IO[bytes], start: int, end: int | None) -> None:
+        super().__init__()
+        self._stream = stream
+        self._left = sys.maxsize if end is None or end < 0 else end - start
+        stream.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        # What is inflated from it can be read past, and nobody goes back.
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._stream.read(min(len(buffer), self._left))
+        buffer[: len(piece)] = piece
+        self._left -= len(piece)
+        return len(piece)
 
 
 def _read_members(
@@ -181,25 +239,23 @@ def _records_in(member: _Member) -> Iterator[Record | PageOutcome]:
         if length < 0:
             yield PageOutcome.BAD_RECORD
             return
-        head, last = content[position:head_end], head_end + length
-        is_cut = last > len(content)
-        position = last
+        last = head_end + length
         rest = content[last : last + 16].lstrip(b"\r\n")
+        is_cut = last > len(content)
         # A length that is too large, or one so small that the record goes on behind it.
         if (is_cut and not member.is_cut) or (rest and not rest.startswith(PLAIN_MAGIC)):
             yield PageOutcome.BAD_RECORD
             return
-        yield Record(head, content[head_end:last], is_cut)
-        while content[position : position + 1] in (b"\r", b"\n"):
-            position += 1
+        yield Record(content[position:head_end], content[head_end:last], is_cut)
+        position = last + len(content[last : last + 16]) - len(rest)
 
 
 def _head_end(content: bytes, position: int) -> int:
     """Where the block of the record begins that begins there; 0 if there is no record."""
-    if not RECORD.match(content, position):
+    if not content.startswith(PLAIN_MAGIC, position):
         return 0
-    found = HEADER_END.search(content, position, position + MAX_HEADER_BYTES)
-    return found.end() if found else 0
+    end = content.find(b"\r\n\r\n", position, position + MAX_HEADER_BYTES)
+    return end + 4 if end >= 0 else 0
 
 
 def _length(head: bytes) -> int:
@@ -212,9 +268,11 @@ def _read_plain(
 ) -> Iterator[Record | PageOutcome]:
     position = 0 if start == 0 else _next_plain(window, start - len(BEFORE_RECORD), end)
     while position >= 0 and (end is None or position < end):
-        head = window.at(position, MAX_HEADER_BYTES)
+        head = window.at(position, USUAL_HEADER_BYTES)
         if not head:
             return
+        if BEFORE_RECORD not in head:
+            head = window.at(position, MAX_HEADER_BYTES)
         head_end = _head_end(head, 0)
         length = _length(head[:head_end]) if head_end else -1
         if length < 0:

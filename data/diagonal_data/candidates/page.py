@@ -76,7 +76,7 @@ def read_page(
     return Page(
         outcome=PageOutcome.OPTED_OUT if opted_out else PageOutcome.READ,
         found=rows.found,
-        images=rows.counts,
+        images=rows.counts(),
         links=[] if facts.directives & {"nofollow", "none"} else _links(scan, base),
         title=_title_of(scan),
         lang=rows.lang,

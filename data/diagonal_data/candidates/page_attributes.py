@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from diagonal_data.candidates.page_text import attribute_text
 
-Attributes = Mapping[bytes, bytes | None]
-"""Each as it stands between its quotation marks; None is as good as absent."""
+Attributes = Mapping[bytes, bytes]
+"""Each as it stands between its quotation marks."""
 
 PLAIN_NAMES = (
     b"alt",

@@ -40,9 +40,9 @@ class MetaFacts:
     images: list[StatedImage]
 
 
-def meta_words(agent: str | None) -> list[bytes]:
+def meta_words(agent: str | None, *, images: bytes = b"og:image") -> list[bytes]:
     """Of which a `<meta>` must have one to be looked at."""
-    return [b"robots", b"og:image", *([agent.lower().encode()] if agent else [])]
+    return [b"robots", images, *([agent.lower().encode()] if agent else [])]
 
 
 def read_metas(pairs: Sequence[tuple[str, str]], agent: str | None) -> MetaFacts:
@@ -84,8 +84,10 @@ def read_linked_data(scan: PageScan) -> list[StatedImage]:
     """The ImageObjects in the page's JSON-LD."""
     images = []
     for tag, text in scan.scripts:
+        if b"ld+json" not in scan.body[tag[0] : tag[1]].lower():
+            continue
         script = scan.body[text[0] : text[1]]
-        if b"ImageObject" not in script or b"ld+json" not in scan.body[tag[0] : tag[1]].lower():
+        if b"ImageObject" not in script:
             continue
         try:
             document = msgspec.json.decode(script)

@@ -20,15 +20,18 @@ from diagonal_data.candidates.page_markup import tag_end
 from diagonal_data.candidates.page_scan import ImageTag
 from diagonal_data.candidates.page_urls import BLANKS, BaseUrl
 
+TEXTS = ("alt", "figcaption", "title", "aria-label")
+ALT_ONLY = ("alt",)
+NOTHING = ((), ())
 LATE = (
     *(b"data-src", b"data-original", b"data-lazy-src", b"data-lazy", b"data-hi-res-src"),
     *(b"data-orig-file", b"data-large-file", b"data-full-url", b"data-img-src", b"data-echo"),
 )
-SOURCE_SETS = (b"data-srcset", b"data-lazy-srcset", b"srcset")
-# A colon in the last part: `/wiki/File:Fox.jpg` is a page about a picture.
-IMAGE_FILE = re.compile(
-    r"(?:[^?#]*/)?[^/?#:]+\.(?:jpe?g|jfif|png|gif|webp|avif|bmp|tiff?)(?:[?#].*)?",
-    re.IGNORECASE | re.DOTALL,
+LATE_NAMES = frozenset(LATE)
+IN_ORDER = (b"data-srcset", b"data-lazy-srcset", b"srcset")
+SOURCE_SETS = frozenset(IN_ORDER)
+IMAGE_ENDINGS = frozenset(
+    {"jpg", "jpeg", "jfif", "png", "gif", "webp", "avif", "bmp", "tif", "tiff"}
 )
 SOURCE_SET = re.compile(
     r"""([^\s,](?:\S*[^\s,])?) (?: \s+ ([0-9]{1,9}(?:\.[0-9]{1,9})?) [wx] (?![^\s,]) )?
@@ -53,23 +56,15 @@ def why_no_url(choices: Sequence[str]) -> ImageOutcome:
     return ImageOutcome.BAD_URL if given else ImageOutcome.NO_URL
 
 
-def image_texts(tag: Attributes, figcaption: str | None) -> tuple[list[str], list[str]]:
+def image_texts(tag: Attributes, figcaption: str | None) -> tuple[Sequence[str], Sequence[str]]:
     """All texts of an image, and where each stood."""
-    alt, title, label = tag.get(b"alt"), tag.get(b"title"), tag.get(b"aria-label")
+    alt = value_of(tag.get(b"alt"))
+    if not (figcaption or b"title" in tag or b"aria-label" in tag):
+        return ((alt,), ALT_ONLY) if alt and not alt.isspace() else NOTHING
+    title, label = value_of(tag.get(b"title")), value_of(tag.get(b"aria-label"))
     texts: list[str] = []
     sources: list[str] = []
-    text = value_of(alt)
-    if text and not text.isspace():
-        texts.append(text)
-        sources.append("alt")
-    if not (figcaption or title or label):
-        return texts, sources
-    others = (
-        ("figcaption", figcaption),
-        ("title", value_of(title)),
-        ("aria-label", value_of(label)),
-    )
-    for source, text in others:
+    for source, text in zip(TEXTS, (alt, figcaption, title, label), strict=True):
         if text and not text.isspace() and text not in texts:
             texts.append(text)
             sources.append(source)
@@ -84,15 +79,16 @@ def image_url(
         url = _full_size(body, image.link, base)
         if url:
             return url, True
-    sets = [value_of(raw) for name in SOURCE_SETS if (raw := tag.get(name))]
+    sets = [] if SOURCE_SETS.isdisjoint(tag) else _source_sets(tag)
     for start in image.picture_sources:
         end = tag_end(body, start)
-        source = attributes(body, start, end) if end >= 0 else {}
-        sets += [value_of(raw) for name in SOURCE_SETS if (raw := source.get(name))]
-    largest = _largest(sets) if sets else None
-    if largest and (url := base.join(largest)):
-        return url, False
-    late = [value_of(raw) for name in LATE if (raw := tag.get(name))]
+        sets += _source_sets(attributes(body, start, end)) if end >= 0 else ()
+    if sets:
+        largest = _largest(sets)
+        url = base.join(largest) if largest else None
+        if url:
+            return url, False
+    late = [] if LATE_NAMES.isdisjoint(tag) else [value_of(tag[n]) for n in LATE if n in tag]
     for address in (*late, value_of(tag.get(b"src"))):
         url = base.join(address)
         if url:
@@ -100,31 +96,40 @@ def image_url(
     return why_no_url([*sets, *late, value_of(tag.get(b"src"))]), False
 
 
+def _source_sets(tag: Attributes) -> list[str]:
+    return [value_of(tag[name]) for name in IN_ORDER if name in tag]
+
+
 def _largest(srcsets: Sequence[str]) -> str | None:
     best, largest = None, 0.0
     for srcset in srcsets:
-        for size, url in _entries(srcset):
+        urls, sizes = _entries(srcset)
+        for url, size in zip(urls, sizes, strict=True):
             if size > largest and not url.startswith("data:"):
                 best, largest = url, size
     return best
 
 
-def _entries(srcset: str) -> list[tuple[float, str]]:
+def _entries(srcset: str) -> tuple[Sequence[str], Sequence[float]]:
     """The addresses and their sizes."""
     words = srcset.split()
     urls, sizes = words[::2], words[1::2]
     # `a.jpg 1x, b.jpg 2x`, and nothing that needs a closer look.
     if len(urls) == len(sizes) and ",\n" not in "\n".join([*urls, ""]):
         try:
-            return [(float(s.rstrip(",")[:-1]), u) for s, u in zip(sizes, urls, strict=True)]
+            return urls, [float(size.rstrip(",")[:-1]) for size in sizes]
         except ValueError:
             pass
     found = SOURCE_SET.findall(srcset)
-    return [(float(size) if size else 1.0, url) for url, size in found]
+    return [url for url, _ in found], [float(size) if size else 1.0 for _, size in found]
 
 
 def _full_size(body: bytes, link: int, base: BaseUrl) -> str | None:
     """The address of the link around an image, if it is that of a picture."""
     end = tag_end(body, link)
     href = value_of(attributes(body, link, end).get(b"href")) if end >= 0 else ""
-    return base.join(href) if href and IMAGE_FILE.fullmatch(href.strip(BLANKS)) else None
+    path = href.partition("#")[0].partition("?")[0]
+    name, _, ending = path[path.rfind("/") + 1 :].strip(BLANKS).rpartition(".")
+    # A colon: `/wiki/File:Fox.jpg` is a page about a picture.
+    is_image = name and ":" not in name and ending.lower() in IMAGE_ENDINGS
+    return base.join(href) if is_image else None

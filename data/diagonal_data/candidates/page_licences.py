@@ -18,6 +18,7 @@ from diagonal_data.candidates.page_urls import BaseUrl
 HINT = re.compile(rb"[Ll]icense")
 TAG_START = re.compile(rb"<(?:a|area|link)[\t\n\f\r /]", re.IGNORECASE)
 DEED = re.compile(r"https?://(?:www\.)?creativecommons\.org/(?:licenses|publicdomain)/\w", re.I)
+PARTS = [np.frombuffer(part, np.uint32)[0] for part in (b"lice", b"icen", b"cens", b"ense")]
 MAX_HINTS = 500
 """Of one page; those after are not looked at."""
 TAG_REACH = 2_048
@@ -34,7 +35,7 @@ class Licence(NamedTuple):
 
 def read_licences(scan: PageScan, base: BaseUrl) -> str | None:
     """The licence of the page; those of figures are set in the scan's figures."""
-    if not _holds(scan.body, b"cens"):
+    if not _may_state(scan.body):
         return None
     stated, deeds = None, set()
     for start in _hinted_tags(scan):
@@ -51,14 +52,13 @@ def read_licences(scan: PageScan, base: BaseUrl) -> str | None:
     return stated or (deeds.pop() if len(deeds) == 1 else None)
 
 
-def _holds(body: bytes, word: bytes) -> bool:
-    """Whether four bytes stand somewhere in a page; numpy is three times as fast as `in`."""
-    wanted = np.frombuffer(word, np.uint32)[0]
-    for offset in range(min(4, len(body) // 4)):
-        words = np.frombuffer(body, np.uint32, (len(body) - offset) // 4, offset)
-        if (words == wanted).any():
-            return True
-    return False
+def _may_state(body: bytes) -> bool:
+    """Whether four letters of `license` stand anywhere: some four are aligned wherever it stands.
+
+    Four times as fast as `in`.
+    """
+    words = np.frombuffer(body, np.uint32, len(body) // 4)
+    return any((words == part).any() for part in PARTS)
 
 
 def _hinted_tags(scan: PageScan) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Where tags, comments and raw text end, as HTML's tokeniser has it (HTML §13.2.5)."""
+"""Where tags, comments and raw text end (HTML §13.2.5, the tokeniser); in linear time."""
 
 import re
 

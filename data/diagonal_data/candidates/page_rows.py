@@ -20,8 +20,14 @@ class PageRows:
         self.page_url = page_url
         self.lang = lang
         self.found: list[Found] = []
-        self.counts: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        """Images that gave no row, by `ImageOutcome`."""
         self.licence: str | None = None
+
+    def counts(self) -> Counter[str]:
+        """What became of the images."""
+        found = Counter({ImageOutcome.FOUND: len(self.found)}) if self.found else Counter()
+        return found + self.lost
 
     def add(
         self,
@@ -33,9 +39,9 @@ class PageRows:
         licence: str | None = None,
     ) -> None:
         """Add an image; it has the page's licence unless it has one of its own."""
-        self.counts[ImageOutcome.FOUND] += 1
-        row = (url, texts, sources, self.page_url, self.lang, None, width, height)
-        self.found.append(Found(*row, licence or self.licence))
+        row = Found(url, texts, sources, self.page_url, self.lang, None, width, height)
+        licence = licence or self.licence
+        self.found.append(row._replace(licence=licence) if licence else row)
 
     def add_page(self, scan: PageScan, base: BaseUrl, stated: Sequence[StatedImage]) -> None:
         """Add all of a page, in document order, and `stated` after it."""
@@ -50,16 +56,18 @@ class PageRows:
         self.add_stated([*stated, *read_linked_data(scan)], base)
 
     def add_stated(self, stated: Sequence[StatedImage], base: BaseUrl) -> None:
-        """Add images named in metadata; one that the page shows gets their text as another."""
+        """Add images named in metadata; one that the page shows gets their text as another.
+
+        Those without a text are no loss: most pages name their pictures so."""
         places = {row.url: place for place, row in enumerate(self.found)} if stated else {}
         for image in stated:
             url = base.join(image.address)
             if url in places:
                 self.found[places[url]] = _with_text(self.found[places[url]], image)
-            elif url is None:
-                self.counts[ImageOutcome.BAD_URL] += 1
             elif not image.text or image.text.isspace():
-                self.counts[ImageOutcome.NO_TEXT] += 1
+                continue
+            elif url is None:
+                self.lost[ImageOutcome.BAD_URL] += 1
             else:
                 places[url] = len(self.found)
                 licence = base.join(image.licence) if image.licence else None
@@ -72,11 +80,11 @@ class PageRows:
         tag = image.attributes
         texts, sources = image_texts(tag, figcaption)
         if not texts:
-            self.counts[ImageOutcome.NO_TEXT] += 1
+            self.lost[ImageOutcome.NO_TEXT] += 1
             return
         url, is_full_size = image_url(body, image, tag, base)
         if isinstance(url, ImageOutcome):
-            self.counts[url] += 1
+            self.lost[url] += 1
         else:
             licence = image.figure.licence if image.figure else None
             # Beside a link to the full size, the page states the size of the thumbnail.

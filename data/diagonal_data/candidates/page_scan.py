@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,8 @@ KINDS = {name: kind for kind, names in NAMES.items() for name in names}
 AFTER_NAME = b" \t\n\r\f/>"
 MAX_META_BYTES = 4_096
 """Of a `<meta>`, to find the words that make it one of interest."""
+FIGURE_REACH = 64
+"""How many figures before a position are asked whether it is theirs; bounds the work."""
 IMAGE_STARTS = frozenset(b"<img" + bytes([after]) for after in AFTER_NAME)
 NAME = re.compile(rb"!--|/?[A-Za-z][^\t\n\f\r />]*+")
 
@@ -138,8 +141,9 @@ class PageScan:
 
     def figure_at(self, position: int) -> Figure | None:
         """The innermost figure around a position."""
-        around = (figure for figure in reversed(self.figures) if figure.start < position)
-        return next((figure for figure in around if position < figure.end), None)
+        place = bisect_right(self.figures, position, key=attrgetter("start"))
+        near = self.figures[max(place - FIGURE_REACH, 0) : place]
+        return next((figure for figure in reversed(near) if position < figure.end), None)
 
     def _read(self, links: bool) -> None:
         body, text, link = self.body, 0, -1
@@ -175,7 +179,8 @@ class PageScan:
         found = PLAIN_IMAGE.match(body, start)
         if found:
             end = found.end()
-            tag: Attributes = dict(zip(PLAIN_NAMES, found.groups(), strict=True))
+            named = zip(PLAIN_NAMES, found.groups(), strict=True)
+            tag: Attributes = {name: value for name, value in named if value is not None}
         else:
             if body[start : start + 5].lower() not in IMAGE_STARTS:
                 return start

@@ -1,7 +1,10 @@
-"""Addresses of a page made absolute, as `urllib.parse.urljoin` makes them and ten times as fast."""
+"""Addresses of a page made absolute, as `urllib.parse.urljoin` makes them and ten times as fast.
+
+But for empty segments (`img//a.png`): urljoin drops them, browsers do not, and some servers mind.
+"""
 
 import re
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 # Addresses that urljoin would only put together, told by what is not in them: control characters,
 # empty queries and fragments, parameters, user names, ports that are none, segments of dots.
@@ -26,8 +29,9 @@ class BaseUrl:
         self._scheme = self._origin = self._folder = ""
         if found:
             self._scheme, self._origin = f"{found[1]}:", f"{found[1]}:{found[2]}"
-            folder = self._origin + (found[3] or "/").rpartition("/")[0] + "/"
-            self._folder = urljoin(folder, "x")[:-1] if _has_odd_segment(found[3] or "") else folder
+            path = found[3] or "/"
+            plain = self._origin + path[: path.rfind("/") + 1]
+            self._folder = (_joined(url, "x") or "x")[:-1] if "/." in path else plain
 
     def join(self, address: str) -> str | None:
         """The absolute http(s) URL, or None for anything else."""
@@ -38,8 +42,7 @@ class BaseUrl:
             return address
         if self._is_plain:
             if address[0] != "/":
-                plain = RELATIVE.fullmatch(address) and not _has_odd_segment(address)
-                if plain:
+                if "/." not in address and RELATIVE.fullmatch(address):
                     return self._folder + address
             elif address[1:2] == "/":
                 if WITHOUT_SCHEME.fullmatch(address):
@@ -49,14 +52,31 @@ class BaseUrl:
         return _joined(self.url, address)
 
 
-def _has_odd_segment(address: str) -> bool:
-    return "/." in address or "//" in address
-
-
 def _joined(base: str, address: str) -> str | None:
     try:
         url = urljoin(base, address)
+        if "//" in address[1:] or base.count("//") > 1:
+            url = _with_empty_segments(base, address) or url
         parts = urlsplit(url)
     except ValueError:
         return None
     return url if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def _with_empty_segments(base: str, address: str) -> str | None:
+    """What is reached by a path alone (RFC 3986 §5.2); None if there is more to it."""
+    start, target = urlsplit(base), urlsplit(address)
+    if target.scheme not in ("", start.scheme) or target.netloc or not target.path:
+        return None
+    folder = start.path[: start.path.rfind("/") + 1] or "/"
+    path = target.path if target.path.startswith("/") else folder + target.path
+    kept: list[str] = []
+    for segment in path.split("/")[1:]:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if path.endswith(("/.", "/..")):
+        kept.append("")
+    merged = "/" + "/".join(kept)
+    return urlunsplit((start.scheme, start.netloc, merged, target.query, target.fragment))

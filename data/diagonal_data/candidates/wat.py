@@ -5,7 +5,7 @@
                                                          / HTML-Metadata / Head: Base, Metas, Link
                                                                          / Links: IMG@/src url alt
 
-A WAT tells of an image src, alt and title, and of the page og:image, opt-outs and licence; srcset,
+A WAT tells of an image src and alt, and of the page og:image, opt-outs and licence; srcset,
 figcaption and the rest are in the WARC only. Nothing else of a record is decoded.
 """
 
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from diagonal_data.candidates.found import Found, ImageOutcome, PageOutcome, ReadCounts
 from diagonal_data.candidates.members import Record, read_records
-from diagonal_data.candidates.page_facts import StatedImage, read_metas
+from diagonal_data.candidates.page_facts import MetaFacts, StatedImage, meta_words, read_metas
 from diagonal_data.candidates.page_images import why_no_url
 from diagonal_data.candidates.page_rows import PageRows
 from diagonal_data.candidates.page_text import attribute_text
@@ -27,66 +27,76 @@ from diagonal_data.robots import is_opt_out, opts_out
 MAX_RECORD_BYTES = 2**24
 """A longer record is passed over; those of Common Crawl end at a few MiB."""
 IMAGE_PATH = "IMG@/src"
+RESPONSE = b'"HTTP-Response-Metadata"'
+"""Records without this are about requests and the crawl."""
+ALT_ONLY = ("alt",)
 
 
-class _Link(Struct, gc=False):
+class _Link(Struct, gc=False, frozen=True):
     path: str | None = None
     url: str | None = None
     alt: str | None = None
-    title: str | None = None
+
+
+class _HeadLink(Struct, gc=False, frozen=True):
+    url: str | None = None
     rel: str | None = None
 
 
-class _Meta(Struct, gc=False):
+NO_METAS = msgspec.Raw(b"[]")
+
+
+class _Meta(Struct, gc=False, frozen=True):
     name: str | None = None
     property: str | None = None
     content: str | None = None
 
 
-class _Head(Struct, rename="pascal"):
+class _Head(Struct, rename="pascal", gc=False, frozen=True):
     base: str | None = None
-    metas: list[_Meta] = []
-    link: list[_Link] = []
+    metas: msgspec.Raw = NO_METAS
+    link: list[_HeadLink] = []
 
 
-class _Html(Struct, rename="pascal"):
-    head: _Head | None = None
+class _Html(Struct, rename="pascal", gc=False, frozen=True):
+    head: _Head = _Head()
     links: list[_Link] = []
 
 
-class _Headers(Struct):
+class _Headers(Struct, gc=False, frozen=True):
     robots: str | None = msgspec.field(default=None, name="X-Robots-Tag")
     robots_lower: str | None = msgspec.field(default=None, name="x-robots-tag")
 
 
-class _Status(Struct):
-    status: str | None = msgspec.field(default=None, name="Status")
+class _Status(Struct, gc=False, frozen=True):
+    status: str = msgspec.field(default="200", name="Status")
 
 
-class _Response(Struct):
-    headers: _Headers | None = msgspec.field(default=None, name="Headers")
-    message: _Status | None = msgspec.field(default=None, name="Response-Message")
+class _Response(Struct, gc=False, frozen=True):
+    headers: _Headers = msgspec.field(default=_Headers(), name="Headers")
+    message: _Status = msgspec.field(default=_Status(), name="Response-Message")
     html: _Html | None = msgspec.field(default=None, name="HTML-Metadata")
 
 
-class _Payload(Struct):
+class _Payload(Struct, gc=False, frozen=True):
     response: _Response | None = msgspec.field(default=None, name="HTTP-Response-Metadata")
 
 
-class _Warc(Struct):
-    uri: str | None = msgspec.field(default=None, name="WARC-Target-URI")
+class _Warc(Struct, gc=False, frozen=True):
+    uri: str = msgspec.field(default="", name="WARC-Target-URI")
 
 
-class _Envelope(Struct):
-    warc: _Warc | None = msgspec.field(default=None, name="WARC-Header-Metadata")
-    payload: _Payload | None = msgspec.field(default=None, name="Payload-Metadata")
+class _Envelope(Struct, gc=False, frozen=True):
+    warc: _Warc = msgspec.field(default=_Warc(), name="WARC-Header-Metadata")
+    payload: _Payload = msgspec.field(default=_Payload(), name="Payload-Metadata")
 
 
-class _Wat(Struct):
-    envelope: _Envelope | None = msgspec.field(default=None, name="Envelope")
+class _Wat(Struct, gc=False, frozen=True):
+    envelope: _Envelope = msgspec.field(default=_Envelope(), name="Envelope")
 
 
-DECODER = msgspec.json.Decoder(_Wat, strict=False)
+DECODER = msgspec.json.Decoder(_Wat)
+METAS = msgspec.json.Decoder(list[_Meta])
 
 
 def read_wat(
@@ -106,88 +116,92 @@ def read_wat(
         end: behind its last byte; None is the end of the file.
         agent: our product token, for opt-outs that name it.
     """
+    words = meta_words(agent, images=b"og:image:alt")
     for record in read_records(stream, start, end, max_bytes=MAX_RECORD_BYTES):
         if isinstance(record, PageOutcome):
             counts.pages[record] += 1
-        elif record.header(b"WARC-Type") == "metadata":
-            outcome, rows = _read_record(record, agent)
-            if outcome:
-                counts.pages[outcome] += 1
+        elif RESPONSE in record.content and record.header(b"WARC-Type") == "metadata":
+            outcome, rows = _read_record(record, agent, words)
+            counts.pages[outcome] += 1
             if rows:
-                counts.images.update(rows.counts)
+                for lost, images in rows.lost.items():
+                    counts.images[lost] += images
             if rows and rows.found:
+                counts.images[ImageOutcome.FOUND] += len(rows.found)
                 yield rows.found
 
 
-def _read_record(record: Record, agent: str | None) -> tuple[PageOutcome | None, PageRows | None]:
-    """What became of the page, None if the record is about something else, and its rows."""
+def _read_record(
+    record: Record, agent: str | None, words: Sequence[bytes]
+) -> tuple[PageOutcome, PageRows | None]:
+    """What became of the page, and its rows."""
     if record.is_cut:
         return PageOutcome.TOO_LARGE, None
     try:
         envelope = DECODER.decode(record.content).envelope
+        response, url = envelope.payload.response, envelope.warc.uri
+        html = response.html if response else None
+        facts = _facts(html.head.metas, agent, words) if html else None
+
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return PageOutcome.BAD_RECORD, None
-    response = envelope.payload.response if envelope and envelope.payload else None
-    if not envelope or not response:
-        return None, None
-    url = envelope.warc.uri if envelope.warc else None
-    if not url:
+    if not response or not url:
         return PageOutcome.BAD_RECORD, None
-    if response.message and response.message.status not in (None, "200"):
+    if response.message.status != "200":
         return PageOutcome.HTTP_ERROR, None
-    if not response.html:
+    if not html or not facts:
         return PageOutcome.NOT_HTML, None
-    metas = [
-        ((meta.property or meta.name or "").strip().lower(), meta.content or "")
-        for meta in (response.html.head.metas if response.html.head else ())
-    ]
-    facts = read_metas(metas, agent)
-    headers = response.headers
-    tags = (headers.robots or headers.robots_lower) if headers else None
+    tags = response.headers.robots or response.headers.robots_lower
     if is_opt_out(facts.directives) or (tags and opts_out([tags], agent or "")):
         return PageOutcome.OPTED_OUT, None
-    return PageOutcome.READ, _page_rows(url, response.html, facts.images)
+    return PageOutcome.READ, _page_rows(url, html, facts.images)
+
+
+def _facts(raw: msgspec.Raw, agent: str | None, words: Sequence[bytes]) -> MetaFacts:
+    lower = bytes(raw).lower()
+    # A word that is spelled with escapes is overlooked.
+    if not any(word in lower for word in words):
+        return MetaFacts(directives=set(), images=[])
+    pairs = [
+        (name.strip().lower(), meta.content)
+        for meta in METAS.decode(raw)
+        if (name := meta.property or meta.name) and meta.content
+    ]
+    return read_metas(pairs, agent)
 
 
 def _page_rows(url: str, html: _Html, stated: Sequence[StatedImage]) -> PageRows:
     base = BaseUrl(url)
-    head = html.head
-    if head and head.base and (joined := base.join(head.base)):
+    if html.head.base and (joined := base.join(html.head.base)):
         base = BaseUrl(joined)
     rows = PageRows(url, None)
-    rows.licence = _licence(head, base)
-    for link in html.links:
-        if link.path == IMAGE_PATH:
-            _add_image(rows, link, base)
+    rows.licence = _licence(html.head, base)
+    _add_images(rows, [link for link in html.links if link.path == IMAGE_PATH], base)
     rows.add_stated(stated, base)
     return rows
 
 
-def _add_image(rows: PageRows, link: _Link, base: BaseUrl) -> None:
-    texts, sources = [], []
-    for source, text in (("alt", link.alt), ("title", link.title)):
-        text = text and _plain(text)
-        if text and not text.isspace() and text not in texts:
-            texts.append(text)
-            sources.append(source)
-    if not texts:
-        rows.counts[ImageOutcome.NO_TEXT] += 1
-        return
-    address = _plain(link.url or "")
-    found = base.join(address)
-    if found:
-        rows.add(found, texts, sources)
-    else:
-        rows.counts[why_no_url([address])] += 1
+def _add_images(rows: PageRows, links: Sequence[_Link], base: BaseUrl) -> None:
+    add, without_text = rows.found.append, 0
+    page_url, licence = rows.page_url, rows.licence
+    for link in links:
+        alt, address = link.alt, link.url or ""
+        if not alt or alt.isspace():
+            without_text += 1
+            continue
+        # Some versions of the WAT writer leave character references as they stood.
+        text = attribute_text(alt) if "&" in alt else alt
+        url = base.join(attribute_text(address) if "&" in address else address)
+        if url:
+            add(Found(url, (text,), ALT_ONLY, page_url, None, None, None, None, licence))
+        else:
+            rows.lost[why_no_url([address])] += 1
+    if without_text:
+        rows.lost[ImageOutcome.NO_TEXT] += without_text
 
 
-def _licence(head: _Head | None, base: BaseUrl) -> str | None:
-    for link in head.link if head else ():
+def _licence(head: _Head, base: BaseUrl) -> str | None:
+    for link in head.link:
         if link.rel and link.url and "license" in link.rel.lower().split():
-            return base.join(_plain(link.url))
+            return base.join(attribute_text(link.url))
     return None
-
-
-def _plain(text: str) -> str:
-    # Some versions of the WAT writer leave character references as they stood.
-    return attribute_text(text) if "&" in text else text
