@@ -46,7 +46,7 @@ class HashTable:
         found = np.full(len(keys), self._absent)
         hashes = self._hashes(keys)
         places = (hashes >> self._bit_shift).astype(np.int64)
-        going = np.flatnonzero(self._bitmap[places >> 3] & BITS[places & 7])
+        going = np.flatnonzero((self._bitmap[places >> 3] & BITS[places & 7]) != 0)
         slots, keys = (hashes[going] >> self._slot_shift).astype(np.int64), keys[going]
         while len(going):
             there = self._cells[slots << 1]

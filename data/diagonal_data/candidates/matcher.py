@@ -82,7 +82,7 @@ class Matcher:
         rows = np.append(tokens.rows, -1)
         at = np.arange(len(numbers))
         for depth in range(1, len(numbers) + 1):
-            ending = np.flatnonzero(found & PLACE)
+            ending = np.flatnonzero((found & PLACE) != 0)
             yield rows[at[ending]], ((found[ending] & PLACE) >> np.uint64(32)).astype(np.int64) - 1
             on = np.flatnonzero(found >= GOES_ON)
             at, states = at[on], found[on] & LOW
