@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from diagonal_data.candidates.hash_table import HashTable
+from diagonal_data.candidates.hash_table import HashTable, Sieve
 from diagonal_data.candidates.tokens import BLANK_CUTS, WHOLE_BYTES, Tokens, characters, words
 
 LOW, PLACE, GOES_ON = np.uint64(2**32 - 1), np.uint64((2**31 - 1) << 32), np.uint64(1 << 63)
@@ -51,6 +51,7 @@ class Matcher:
         values = tree.values()
         self._vocabulary = HashTable(keys, values[: len(keys)], ABSENT)
         self._edges = HashTable(tree.edges, values[len(keys) :], ABSENT)
+        self._sieve = Sieve(tree.edges)
 
     def matches(self, captions: pa.Array) -> pa.ListArray:
         """Places of the entries in each caption, in rising order, each once; list<int32>.
@@ -88,10 +89,11 @@ class Matcher:
             at, states = at[on], found[on] & LOW
             following = np.minimum(at + depth, len(numbers))
             near = np.flatnonzero(rows[at] == rows[following])
-            if not len(near):
+            edges = states[near] << np.uint64(32) | numbers[following[near]]
+            passing = self._sieve.passing(edges)
+            if not len(passing):
                 return
-            at, following = at[near], following[near]
-            found = self._edges.find(states[near] << np.uint64(32) | numbers[following])
+            at, found = at[near[passing]], self._edges.find(edges[passing])
 
     def _vocabulary_values(self, tokens: Tokens) -> np.ndarray:
         values = self._vocabulary.find(tokens.keys())
