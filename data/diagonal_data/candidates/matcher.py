@@ -70,30 +70,28 @@ class Matcher:
         tokens = words(captions) if self._spaced else characters(captions)
         pairs = [np.zeros(0, np.int64)]
         for rows, places in self._walk(tokens):
-            pairs.append(rows.astype(np.int64) << 32 | places)
+            pairs.append(rows.astype(np.int64) << 32 | (places.astype(np.int64) - 1))
         found = np.sort(np.concatenate(pairs))
         found = found[np.diff(found, prepend=-1) != 0]
         counts = np.bincount(found >> 32, minlength=len(captions))
         return counts, (found & 0xFFFFFFFF).astype(np.int32)
 
     def _walk(self, tokens: Tokens) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows and places of what is found, by the number of tokens; repeats included."""
+        """Rows and places + 1 of what is found, by the number of tokens; repeats included."""
         found = self._vocabulary_values(tokens)
         numbers = found & LOW
-        rows = np.append(tokens.rows, -1)
-        at = np.arange(len(numbers))
-        for depth in range(1, len(numbers) + 1):
+        goes_on = np.zeros(len(found), bool)
+        goes_on[:-1] = tokens.rows[1:] == tokens.rows[:-1]
+        # Of each run the place of its last token.
+        last = np.arange(len(found))
+        while len(last):
             ending = np.flatnonzero((found & PLACE) != 0)
-            yield rows[at[ending]], ((found[ending] & PLACE) >> np.uint64(32)).astype(np.int64) - 1
-            on = np.flatnonzero(found >= GOES_ON)
-            at, states = at[on], found[on] & LOW
-            following = np.minimum(at + depth, len(numbers))
-            near = np.flatnonzero(rows[at] == rows[following])
-            edges = states[near] << np.uint64(32) | numbers[following[near]]
+            yield tokens.rows[last[ending]], (found[ending] & PLACE) >> np.uint64(32)
+            on = np.flatnonzero((found >= GOES_ON) & goes_on[last])
+            following = last[on] + 1
+            edges = (found[on] & LOW) << np.uint64(32) | numbers[following]
             passing = self._sieve.passing(edges)
-            if not len(passing):
-                return
-            at, found = at[near[passing]], self._edges.find(edges[passing])
+            last, found = following[passing], self._edges.find(edges[passing])
 
     def _vocabulary_values(self, tokens: Tokens) -> np.ndarray:
         values = self._vocabulary.find(tokens.keys())
