@@ -8,14 +8,14 @@ TARGET ?= train
 # Without ARGS `make train` goes on with what `make filters` left.
 DEMO_FILTER = $(if $(filter demo,$(RECIPE)),--filter demo)
 ON ?= local
-PROCESSES ?= 1
+PROCESSES ?=
 WHAT ?= engines
 # Threads that wait by spinning take the core from the decoding processes.
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock format check test test-all bench clean \
-	candidates shards retry report scores dedup decontaminate filters reshard takedown train eval explore launch demo
+	candidates shards retry report scores dedup decontaminate filters reshard takedown train eval explore launch plan demo
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,9 +63,14 @@ eval: .venv/ready ## Checkpoint x tasks -> results, report (RECIPE=zeroshot, pro
 explore: .venv/ready ## Dataset and model -> pages in the browser (RECIPE=report: one file)
 	$(RUN) diagonal_eval.explore $(RECIPE) $(ARGS)
 
-launch: .venv/ready ## TARGET=train ON=local|torchrun|ray PROCESSES=2 [ADDRESS=host:port] [DRY=1]
+launch: .venv/ready ## TARGET=train ON=local|torchrun|ray|slurm [PROCESSES=2] [ADDRESS=host:port] [NODES=2 PROFILE=cluster.toml] [DRY=1]
 	$(RUN) diagonal_infra.launch $(TARGET) --on $(ON) --recipe $(RECIPE) \
-		--processes $(PROCESSES) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(DRY),--dry) --args $(ARGS)
+		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(ADDRESS),--address $(ADDRESS)) \
+		$(if $(NODES),--nodes $(NODES)) $(if $(PROFILE),--profile $(PROFILE)) \
+		$(if $(DRY),--dry) --args $(ARGS)
+
+plan: .venv/ready ## What a whole CLIP takes, before it is spent (RECIPE=clip-b32, clip-l14-336)
+	$(RUN) diagonal_infra.plan $(RECIPE) $(ARGS)
 
 setup: .venv/ready ## Make .venv with everything in requirements/all.txt
 
@@ -101,10 +106,10 @@ check: .venv/ready ## Format, lint and types
 test: .venv/ready .venv/peer ## The test suite, on two cores, in minutes
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow and not gpu" $(ARGS)
 
-test-all: .venv/ready .venv/peer ## The demo's own test too; needs npm
+test-all: .venv/ready .venv/peer ## Also the demo's own test, which needs npm, and training on Slurm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=engines, fetch, stream, filters, explore, reshard, dedup, scores, eval, linear_probe, search, loss, train, accuracy or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=candidates, engines, fetch, stream, filters, explore, reshard, dedup, scores, eval, linear_probe, search, loss, train, accuracy, plan or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,6 +25,7 @@ import measure
 from comparison import Line, columns, measure_rows, measured_on, packages, table
 from eval_sets import MULTILABEL, NAMES, RETRIEVAL, ensure_eval_sets
 from machine import RESULTS, result_stem
+from peers import peer_packages
 
 PEER, OURS, AGAIN = "CLIP_benchmark", "diagonal", "diagonal, again"
 MODEL = "ViT-S-32-alt"
@@ -60,7 +60,7 @@ def suite(given: argparse.Namespace) -> dict[str, Any]:
     if not weights.is_file():
         torch.manual_seed(0)
         torch.save(open_clip.create_model(MODEL, load_weights=False).state_dict(), weights)
-    peer_path = ensure_peer_packages(given.work / "peer")
+    peer_path = peer_packages(given.work / "peer", PEER_PACKAGES)
     turns: dict[str, list[dict[str, float]]] = {}
     for _ in range(given.repeat):
         for name, folder in ((PEER, "theirs"), (OURS, "ours"), (AGAIN, "ours")):
@@ -85,19 +85,6 @@ def suite(given: argparse.Namespace) -> dict[str, Any]:
         },
         "differences": differences(given.work),
     }
-
-
-def ensure_peer_packages(folder: Path) -> Path:
-    """What the peer needs in other versions, or alone: a folder to put before the others."""
-    if not folder.is_dir():
-        aside = folder.with_suffix(".partial")
-        # Without this project's settings, which leave out what the peer alone imports.
-        words = ["uv", "--no-config", "pip", "install", "--quiet", "--no-deps"]
-        words += ["--python", sys.executable, "--target", str(aside)]
-        command = [sys.executable, "-m", *words, *PEER_PACKAGES]
-        subprocess.run(command, check=True)
-        aside.rename(folder)
-    return folder
 
 
 def _in_front(folder: Path) -> str:

@@ -24,6 +24,7 @@ BY_MODULE = {module: name for name, module in MODULES.items()} | {
     "diagonal_data.takedown": "takedown",
     "diagonal_data.dedup": "dedup",
     "diagonal_data.decontaminate": "decontaminate",
+    "diagonal_infra.plan": "plan",
 }
 DEFAULTS = {"reshard": DEFAULT, "takedown": "add", "explore": SERVE}
 """The recipes of commands that need none to be named."""

@@ -16,6 +16,7 @@ from diagonal_eval import recipes as eval_recipes
 from diagonal_eval.explore.config import EXPLORE
 from diagonal_eval.scores.config import SCORES
 from diagonal_infra.cli import parse_recipe
+from diagonal_infra.planner.recipes import PLANS
 from diagonal_train import recipes as train_recipes
 
 COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
@@ -30,6 +31,7 @@ COMMANDS: dict[str, dict[str, Callable[[], Any]]] = {
     "eval": eval_recipes.EVAL,
     "scores": SCORES,
     "explore": EXPLORE,
+    "plan": PLANS,
 }
 GOLDEN = Path(__file__).parent / "golden" / "flags.txt"
 ALL = [(command, name) for command, recipes in COMMANDS.items() for name in recipes]

@@ -2,11 +2,8 @@
 
 schema       candidates, rows, reasons: the columns every stage agrees on
 config       configuration trees of the commands;  recipes  named choices
-candidates   command: pages or URL lists → candidates/*.parquet
-  url_lists    readers of Parquet, CSV, TSV, JSONL
-  crawl        a polite crawl of a small web
-  html         image–text pairs of one page
-  robots, addresses   what a site asks for; which addresses may be connected to
+candidates   command: crawls, pages or URL lists → candidates/*.parquet
+robots, addresses   what a site asks for; which addresses may be connected to
 shards       command: candidates → dataset folder
   units        the plan: which candidates go into which shard;  uid_set  the uids it knows
   retries      what a retry asks again;  metrics  Prometheus counters of a build

@@ -70,7 +70,9 @@ class ShardsConfig:
     retry: Retry = "none"
     """transient: fetch again, into new shards, the rows that failed for a passing reason."""
     metrics_port: int = 0
-    """Serve Prometheus metrics on this port of 127.0.0.1 while the command runs; 0 is off."""
+    """Serve Prometheus metrics on this port while the command runs; 0 is off."""
+    metrics_address: str = "127.0.0.1"
+    """Address of this machine on which they are served; 0.0.0.0 is all of them."""
     allow_hosts: tuple[str, ...] = ()
     """HOST or HOST:PORT on loopback or private addresses that may be fetched all the same."""
     fetch: FetchConfig = field(default_factory=FetchConfig)

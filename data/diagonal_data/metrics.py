@@ -1,5 +1,6 @@
-"""Prometheus metrics of a build, served on loopback while it runs.
+"""Prometheus metrics of a build, served while it runs.
 
+diagonal_shards_units                             shards this run has to build
 diagonal_shards_candidates_total{reason="kept"}   candidates by outcome
 diagonal_shards_samples_total                     samples written
 diagonal_shards_bytes_total                       bytes of the finished tars
@@ -7,15 +8,16 @@ diagonal_shards_finished_total                    shards finished by this run
 diagonal_shards_failed_units_total                units given up by this run
 """
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import ShardInfo
-from diagonal_infra.errors import UserError
+from diagonal_infra.metrics_server import serving
 
-ADDRESS = "127.0.0.1"
 KEPT = "kept"
 
 
@@ -30,6 +32,9 @@ class ShardMetrics:
             ["reason"],
             registry=self.registry,
         )
+        self._units = Gauge(
+            "diagonal_shards_units", "Shards this run has to build", registry=self.registry
+        )
         self._samples = self._counter("samples", "Samples written")
         self._bytes = self._counter("bytes", "Bytes of finished tars")
         self._finished = self._counter("finished", "Shards finished")
@@ -37,6 +42,10 @@ class ShardMetrics:
 
     def _counter(self, name: str, explanation: str) -> Counter:
         return Counter(f"diagonal_shards_{name}", explanation, registry=self.registry)
+
+    def begin(self, units: int) -> None:
+        """So many shards are to be built."""
+        self._units.set(units)
 
     def add(self, info: ShardInfo) -> None:
         """Count a finished shard."""
@@ -52,25 +61,15 @@ class ShardMetrics:
 
 
 @contextmanager
-def shard_metrics(port: int) -> Iterator[ShardMetrics]:
-    """Metrics that are served on that port of 127.0.0.1 for the block; 0 serves none.
+def shard_metrics(config: ShardsConfig) -> Iterator[ShardMetrics]:
+    """Metrics that are served for the block, where the configuration says.
 
     Raises:
-        UserError: the port is taken.
+        UserError: they cannot be.
     """
     metrics = ShardMetrics()
-    if not port:
+    # Images wait in the folder for temporary files until their shard is written.
+    folders = (config.dataset, tempfile.gettempdir())
+    address, port = config.metrics_address, config.metrics_port
+    with serving(metrics.registry, port=port, address=address, folders=folders):
         yield metrics
-        return
-    try:
-        server, thread = start_http_server(port, addr=ADDRESS, registry=metrics.registry)
-    except OSError as error:
-        raise UserError(
-            f"cannot serve metrics on {ADDRESS}:{port}: {error}; choose another --metrics-port"
-        ) from error
-    try:
-        yield metrics
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -62,12 +62,13 @@ def build_dataset(config: ShardsConfig) -> Funnel:
     load_block_lists(config.block)  # so that a wrong path shows before any work
     storage.check_writable(config.dataset)
     retry = config.retry == "transient"
-    with storage.sole_writer(config.dataset), shard_metrics(config.metrics_port) as metrics:
+    with storage.sole_writer(config.dataset), shard_metrics(config) as metrics:
         manifest = open_manifest(config.dataset, settings_of(config), config)
         storage.delete_partials(shards_folder(config.dataset))
         units = write_units(manifest, candidates, config.samples_per_shard, retry=retry)
         again = [unit for unit in units if unit.retry_pass]
         counts = len(manifest.shards), len(units), len(again)
+        metrics.begin(len(units))
         logger.info("shards finished=%d to_build=%d of_retry=%d", *counts)
         if retry and not again:
             logger.info("nothing to retry dataset=%s", config.dataset)

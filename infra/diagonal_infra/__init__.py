@@ -4,10 +4,12 @@ cli          recipes and flags to a configuration; user errors to one line and e
 errors       the exception tree
 storage      paths on any fsspec file system; files that appear whole or not at all
 log          logging and progress bars on stderr
+metrics_server  Prometheus metrics, served while a command runs
 run_dir      the resolved configuration, written before work starts
 html_page    a page that needs nothing else, and its style sheet;  charts  line charts on it
 ray_cluster  one function over many units, on Ray or in this process
   ray_workers  which worker gets which unit;  shared  one object for all of them
+cost         what fetching a list takes;  planner, plan  what a whole CLIP takes
 launch       a make target started on this machine, under torchrun or on Ray
 
 Imports point left only: infra ◄ data ◄ train ◄ eval. Neither infra nor data imports torch.

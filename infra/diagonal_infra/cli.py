@@ -6,13 +6,14 @@ line is its help text. The flags come from the tree. tyro is used here and nowhe
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import tyro
 
-from diagonal_infra import log
+from diagonal_infra import log, run_dir
 from diagonal_infra.errors import DiagonalError, UserError
 
 Config = TypeVar("Config")
@@ -23,6 +24,8 @@ Fixed = tyro.conf.Suppress
 logger = logging.getLogger(__name__)
 
 USER_ERROR_EXIT_CODE = 2
+RESOLVE = "DIAGONAL_RESOLVE"
+"""Set to 1, a command prints its configuration as JSON instead of doing anything."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -84,7 +87,10 @@ def run_command(
             config = tyro.cli(recipes, prog=_program(), description=description)
         else:
             config = parse_recipe(recipes, description=description or "", default=default)
-        main(config)
+        if os.environ.get(RESOLVE) == "1":
+            sys.stdout.buffer.write(run_dir.to_json(run_dir.resolved(config)))
+        else:
+            main(config)
     except UserError as error:
         _leave(str(error), USER_ERROR_EXIT_CODE)
     except DiagonalError as error:

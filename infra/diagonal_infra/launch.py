@@ -1,10 +1,12 @@
-"""Start a stage: here, under torchrun, or on Ray.
+"""Start a stage: here, under torchrun, on Ray, or on a Slurm cluster.
 
     python -m diagonal_infra.launch train --on torchrun --processes 2 --args --samples-seen 1000
     python -m diagonal_infra.launch train --on ray --workers 2
+    python -m diagonal_infra.launch train --on slurm --nodes 2 --profile cluster.toml
 
 The stage is the same command as on a laptop; this only puts the launcher in front of it and prints
-what it runs. `--dry` prints and stops. SIGTERM and SIGUSR1 reach the stage as SIGTERM. Launchers
+what it runs. `--dry` prints and stops. On Slurm that is a script, which is checked, handed in once
+and followed to its end. SIGTERM and SIGUSR1 reach the stage as SIGTERM. Launchers
 can fail behind the last step, or seem well before it: whether a training run is finished is
 decided by its final checkpoint.
 """
@@ -20,27 +22,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
-from diagonal_infra import log
+from diagonal_infra import log, slurm
 from diagonal_infra.cli import also, run_command
+from diagonal_infra.errors import DiagonalError, UserError, require
+from diagonal_infra.profile import read_profile
+from diagonal_infra.slurm_script import Job, plan_job, plan_shape
+from diagonal_infra.stages import MODULES, RANKED, RAY_FLAGS, resolve
 
-MODULES = {
-    "candidates": "diagonal_data.candidates",
-    "shards": "diagonal_data.shards",
-    "filters": "diagonal_data.filters",
-    "reshard": "diagonal_data.reshard",
-    "scores": "diagonal_eval.scores",
-    "train": "diagonal_train",
-    "eval": "diagonal_eval",
-}
-RAY_FLAGS = {
-    "shards": (),
-    "reshard": (),
-    "scores": ("--no-local",),
-    "train": ("--launcher", "ray"),
-}
-"""Stages that use Ray, and the flags that make them."""
-RANKED = ("train", "eval")
-"""Stages that know of ranks; of eval the recipe zeroshot does."""
 logger = logging.getLogger(__name__)
 
 
@@ -52,11 +40,19 @@ class LaunchConfig:
     """Stage, as the make targets name them."""
     recipe: str = "demo"
     """Recipe of that stage."""
-    on: Literal["local", "torchrun", "ray"] = "local"
+    on: Literal["local", "torchrun", "ray", "slurm"] = "local"
     """local: one process; torchrun: `processes` ranks on this machine (train, eval); ray: the
-    cluster at --address, or one of its own on this machine (shards, reshard and train)."""
-    processes: Annotated[int, also("--workers")] = 1
-    """Ranks of torchrun or Ray Train; shards built at a time on Ray."""
+    cluster at --address, or one of its own on this machine (shards, reshard and train); slurm: a
+    job on --nodes of the cluster that --profile describes."""
+    processes: Annotated[int | None, also("--workers")] = None
+    """Ranks of torchrun, Slurm or Ray Train in all; shards built at a time on Ray. None: 1, and on
+    Slurm one for each GPU of the nodes, or each core where shards are built."""
+    nodes: int = 1
+    """Machines of a Slurm job."""
+    profile: str | None = None
+    """TOML file that describes the cluster; see infra/slurm/profile.toml."""
+    follow: bool = True
+    """Show the log of a Slurm job until it ends; else hand it in and leave."""
     workers_min: int | None = None
     """Fewest ranks that train goes on with on a Ray cluster that lost nodes; None: `processes`."""
     max_restarts: int = 0
@@ -75,6 +71,10 @@ class LaunchConfig:
             raise ValueError(f"{self.target} has no Ray part; --on ray is for {known}")
         if self.workers_min is not None and (self.on, self.target) != ("ray", "train"):
             raise ValueError("--workers-min is for train --on ray")
+        require(self.processes is None or self.processes >= 1, "--processes must be at least 1")
+        require(self.nodes >= 1, f"--nodes must be at least 1, got {self.nodes}")
+        require(self.nodes == 1 or self.on == "slurm", "--nodes is for --on slurm")
+        require(self.on != "slurm" or self.profile is not None, "--on slurm needs --profile")
 
 
 def plan_command(
@@ -83,14 +83,14 @@ def plan_command(
     """The command line, with the stage's own flags last, and the environment variables it adds."""
     stage = [MODULES[config.target], config.recipe]
     if config.on == "ray":
-        stage += [*RAY_FLAGS[config.target], "--workers", str(config.processes)]
+        stage += [*RAY_FLAGS[config.target], "--workers", str(config.processes or 1)]
         if config.workers_min is not None:
             stage += ["--workers-min", str(config.workers_min)]
         if config.max_restarts and config.target == "train":
             stage += ["--worker-failures", str(config.max_restarts)]
     stage += passed_on
     if config.on == "torchrun":
-        ranks = ["--standalone", f"--nproc-per-node={config.processes}"]
+        ranks = ["--standalone", f"--nproc-per-node={config.processes or 1}"]
         if config.max_restarts:
             ranks.append(f"--max-restarts={config.max_restarts}")
         # The double dash keeps torchrun from taking the stage's --run for one of its own flags.
@@ -101,6 +101,9 @@ def plan_command(
 
 def main(config: LaunchConfig, passed_on: Sequence[str] = ()) -> None:
     """Print the command, then run it and leave with its exit code."""
+    if config.on == "slurm":
+        launch_on_slurm(config, passed_on)
+        return
     command, environment = plan_command(config, passed_on)
     shown = [*(f"{name}={value}" for name, value in environment.items()), *command]
     log.STDOUT.print(shlex.join(shown), soft_wrap=True, highlight=False)
@@ -111,6 +114,48 @@ def main(config: LaunchConfig, passed_on: Sequence[str] = ()) -> None:
         code = judged(code, is_finished(config, passed_on))
     if code:
         sys.exit(code)
+
+
+def launch_on_slurm(config: LaunchConfig, passed_on: Sequence[str]) -> None:
+    """Print the script, hand it in and follow the job.
+
+    Raises:
+        UserError: flags, profile and nodes do not fit, or the job is in the queue already.
+        DiagonalError: it ended unfinished.
+    """
+    job = plan_slurm_job(config, passed_on)
+    sys.stdout.write(job.script)
+    if config.dry:
+        return
+    job_id = slurm.submit(job)
+    logger.info("job=%s name=%s log=%s", job_id, job.name, job.log_path(job_id))
+    logger.info("results will be in %s", job.results)
+    if not config.follow:
+        return
+    state = slurm.follow(job, job_id)
+    done = is_finished(config, passed_on) if config.target == "train" else state == "COMPLETED"
+    if not done:
+        raise DiagonalError(
+            f"job {job_id} ended {state}; {job.log_path(job_id)} says why, and the same command "
+            "goes on behind what is finished"
+        )
+    logger.info("finished: results are in %s", job.results)
+
+
+def plan_slurm_job(config: LaunchConfig, passed_on: Sequence[str]) -> Job:
+    """The job, once the stage has accepted its flags and the nodes can hold its processes.
+
+    Raises:
+        UserError: one of these is not so.
+    """
+    if config.profile is None:
+        raise UserError("--on slurm needs --profile")
+    profile = read_profile(config.profile)
+    shape = plan_shape(config.target, profile, config.nodes, config.processes)
+    resolved = resolve(config.target, config.recipe, passed_on, ranks=shape.processes)
+    stage = [config.recipe, *passed_on]
+    restarts = config.max_restarts
+    return plan_job(config.target, stage, profile, shape, resolved=resolved, max_restarts=restarts)
 
 
 def run_signalled(command: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -1,11 +1,11 @@
 import socket
+import tempfile
 import urllib.request
+from pathlib import Path
 
-import pytest
-
+from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import ShardInfo
 from diagonal_data.metrics import ShardMetrics, shard_metrics
-from diagonal_infra.errors import UserError
 
 INFO = ShardInfo(
     name="00000000", candidates=5, samples=3, bytes=700, sha256="", reasons={"timed_out": 2}
@@ -27,18 +27,16 @@ def test_finished_shards_and_failed_units_are_counted() -> None:
     assert {name: value(metrics, name) for name in counts} == counts
 
 
-def test_they_are_served_on_loopback_for_the_block_only() -> None:
+def test_they_are_served_with_the_room_on_the_disks_of_a_build(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    for _ in range(2):
-        with shard_metrics(port) as metrics:
-            metrics.add(INFO)
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                assert b"diagonal_shards_bytes_total 700.0" in answer.read()
-
-
-def test_a_taken_port_is_the_users_mistake() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(UserError, match="choose another --metrics-port"):
-            shard_metrics(port).__enter__()
+    config = ShardsConfig(candidates="", dataset=str(tmp_path), metrics_port=port)
+    with shard_metrics(config) as metrics:
+        metrics.begin(7)
+        metrics.add(INFO)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = answer.read().decode()
+    assert "diagonal_shards_bytes_total 700.0" in text
+    assert "diagonal_shards_units 7.0" in text
+    for folder in (tmp_path, tempfile.gettempdir()):
+        assert f'diagonal_disk_free_bytes{{folder="{folder}"}}' in text

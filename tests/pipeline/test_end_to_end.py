@@ -14,16 +14,13 @@ import webdataset
 from open_clip_train.data import get_wds_dataset
 from torchvision.transforms import ToTensor
 
-from diagonal_data import candidates
-from diagonal_data.config import (
-    CandidatesConfig,
-    DecodeConfig,
-    FetchConfig,
-    ShardsConfig,
-)
+from diagonal_data.candidates.build import build
+from diagonal_data.candidates.config import CandidatesConfig
+from diagonal_data.config import DecodeConfig, ShardsConfig
 from diagonal_data.demo.server import serving
 from diagonal_data.demo.site import ensure_site
 from diagonal_data.demo.web import ADDRESSES, hosts_at
+from diagonal_data.fetch_config import FetchConfig
 from diagonal_data.filters.__main__ import write_filter
 from diagonal_data.filters.config import Duplicates, FiltersConfig, HoldOut
 from diagonal_data.filters.keep_list import pack_uids, read_keep_list
@@ -62,10 +59,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, package_cache: Path) -> Pa
     ensure_site(str(root / "web"), str(package_cache), port=port)
     fetch = FetchConfig(timeout_seconds=5.0)
     with serving(str(root / "web")):
-        candidates.main(
+        build(
             CandidatesConfig(
+                reader="site",
                 output=str(root / "candidates"),
-                seeds=tuple(f"http://{host}/" for host in hosts),
+                input=tuple(f"http://{host}/" for host in hosts),
                 allow_hosts=tuple(hosts),
                 fetch=fetch,
             )

@@ -52,10 +52,10 @@ from diagonal_train.state import TrainState
 from diagonal_train.step import Job, StepStats, train_step
 from diagonal_train.stream import open_stream, read_batches
 from diagonal_train.streaming.batch import Batch
+from diagonal_train.streaming.config import lanes_of
 from diagonal_train.streaming.device import on_device
 from diagonal_train.streaming.index import warn_of_stale_filters
 from diagonal_train.streaming.lanes import LaneStream
-from diagonal_train.streaming.order import lanes_of
 from diagonal_train.streaming.teacher import teacher_width
 from diagonal_train.updating.ema import start_average
 from diagonal_train.updating.optimizer import build_optimizer

@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader
 
 from diagonal_infra.errors import DiagonalError, UserError
 from diagonal_train.streaming.batch import Batch, RawBatch, concatenate
-from diagonal_train.streaming.config import READING_FIELDS, StreamConfig
+from diagonal_train.streaming.config import READING_FIELDS, StreamConfig, lanes_of
 from diagonal_train.streaming.index import SampleIndex, open_index
 from diagonal_train.streaming.lanes import LaneStream
 from diagonal_train.streaming.normalise import normalised
-from diagonal_train.streaming.order import OrderPlan, lanes_of, plan_order
+from diagonal_train.streaming.order import OrderPlan, plan_order
 from diagonal_train.streaming.teacher import teacher_width
 from diagonal_train.streaming.tokenize import ClipTokenizer
 from diagonal_train.streaming.worker import start_worker

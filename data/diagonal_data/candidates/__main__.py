@@ -6,6 +6,7 @@
     python -m diagonal_data.candidates urls --input laion.parquet --output out/c --clean coyo \\
         --balance.t 20000 --balance.metadata entries.txt
     python -m diagonal_data.candidates report --candidates out/c
+    python -m diagonal_data.candidates metadata --corpus 'texts/*.txt.gz' --output entries.txt
 
     OUTPUT/config.json            what was asked for
     OUTPUT/read/, pool/ …         what the stages hand on; another --balance.t reads nothing anew
@@ -19,7 +20,8 @@ over at the first stage that they concern.
 
 from diagonal_data.candidates import metadata, report
 from diagonal_data.candidates.build import build
-from diagonal_data.candidates.config import CandidatesConfig, MetadataConfig, ReportConfig
+from diagonal_data.candidates.config import CandidatesConfig, ReportConfig
+from diagonal_data.candidates.metadata import MetadataConfig
 from diagonal_data.candidates.recipes import CANDIDATES
 from diagonal_infra.cli import run_command
 

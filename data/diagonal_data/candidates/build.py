@@ -9,6 +9,7 @@ stage leaves files that appear whole and are not made twice.
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -65,7 +66,7 @@ def build(config: CandidatesConfig) -> None:
     counts.images.update(read.images)
     if config.reader != "site":
         counts.pages.update(read.pages)
-    funnel = {"pages": dict(counts.pages), "images": dict(counts.images), "rows": rows}
+    funnel = {"pages": dict(+counts.pages), "images": dict(+counts.images), "rows": rows}
     if not rows.get("kept"):
         raise DiagonalError(f"no candidates came out: {in_words(funnel)}")
     inputs = [asdict(file) for file in files]
@@ -100,8 +101,9 @@ def make_candidates(
     reading = Reading(
         folder=folder,
         partitions=partitions,
-        base_url=config.base_url,
         agent=config.fetch.robots_agent,
+        pages_folder=pages_folder(config.input) if config.base_url else "",
+        base_url=config.base_url,
     )
     counts = read_units(
         reading,
@@ -173,6 +175,19 @@ def find_files(config: CandidatesConfig, patterns: Sequence[str]) -> list[str]:
     return chosen
 
 
+def pages_folder(patterns: Sequence[str]) -> str:
+    """The folder in which --base-url begins: what the pattern names before its first star.
+
+    Raises:
+        UserError: there are several.
+    """
+    if len(patterns) != 1:
+        raise UserError("--base-url is of one folder: give --input once")
+    (pattern,) = patterns
+    before = re.split(r"[*?{\[]", pattern)[0]
+    return (before if before == pattern else before.rpartition("/")[0]).rstrip("/")
+
+
 def crawl(config: CandidatesConfig) -> dict[str, int]:
     """Visit the site; what became of its pages."""
     return dict(
@@ -182,7 +197,6 @@ def crawl(config: CandidatesConfig) -> dict[str, int]:
             config.allow_hosts,
             _site_folder(config),
             max_pages=config.max_pages,
-            sitemaps=config.sitemaps,
         )
     )
 

@@ -42,7 +42,7 @@ class CaptionReason(StrEnum):
     NO_DETERMINER = "no_determiner"
     NO_PREPOSITION = "no_preposition"
     OTHER_LANGUAGE = "other_language"
-    """Given by whoever detects the language; see `other_language`."""
+    """Given once the language is known, of which these rules know nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class CleanRules:
     needs_preposition: bool = False
     """By the lists of English in phrases.py."""
     languages: frozenset[str] = frozenset()
-    """Kept ones; empty: all. Applied once the language is known (`other_language`)."""
+    """Kept ones; empty: all. Applied once the language is known."""
     max_per_caption: int = 0
     """Images that may share a caption; 0: any number. Applied by deduplication."""
     not_applied: tuple[str, ...] = ()
@@ -129,13 +129,6 @@ def refusals(texts: pa.Array, reason: CaptionReason, rules: CleanRules) -> np.nd
         case CaptionReason.NO_PREPOSITION if rules.needs_preposition:
             return ~matches(texts, _any_of(phrases.PREPOSITIONS))
     return None
-
-
-def other_language(langs: pa.Array | pa.ChunkedArray, rules: CleanRules) -> np.ndarray:
-    """Mask of the captions whose language the recipe does not keep; an unknown one is another."""
-    if not rules.languages:
-        return np.zeros(len(langs), bool)
-    return ~_is_in(langs, rules.languages)
 
 
 def without_phrases(texts: pa.Array) -> pa.Array:
@@ -203,6 +196,6 @@ def _any_of(words: tuple[str, ...]) -> str:
     return rf"(?i)\b(?:{'|'.join(words)})\b"
 
 
-def _is_in(texts: pa.Array | pa.ChunkedArray, words: frozenset[str]) -> np.ndarray:
+def _is_in(texts: pa.Array, words: frozenset[str]) -> np.ndarray:
     options = pc.SetLookupOptions(pa.array(sorted(words)))
     return np.asarray(pc.call_function("is_in", [texts], options))

@@ -9,7 +9,7 @@ from diagonal_infra.cost import FetchRates
 from diagonal_infra.errors import require
 
 Reader = Literal["wat", "warc", "html", "site", "urls"]
-CleanName = Literal["none", "laion", "datacomp", "coyo", "align", "cc3m", "cc12m"]
+CleanName = Literal["none", "web", "laion", "datacomp", "coyo", "align", "cc3m", "cc12m"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,6 @@ class CandidatesConfig:
     """`html`: address of the folder on the web; without, relative addresses are lost."""
     max_pages: int = 10_000
     """`site`: most pages asked for."""
-    sitemaps: bool = True
-    """`site`: look for pages in sitemaps too."""
     unit_bytes: int = 256 * 2**20
     """Bytes of input that a worker reads at a time; a longer file is shared among several."""
     partitions: int = 0

@@ -1,7 +1,7 @@
 """Rows of each entry over the whole pool, and what follows from them.
 
 count_entries   partition ─► OUT/counts/PARTITION.parquet   entry's place, rows
-total_counts    all       ─► OUT/entries.parquet            entry, language, rows
+total_counts    all       ─► OUT/counts/entries.parquet            entry, language, rows
 send_lots       partition ─► OUT/lots/                      lowest lots of common entries
 find_limits     bucket    ─► OUT/limits/                    the highest lot that each keeps
 """
@@ -22,7 +22,7 @@ from diagonal_data.candidates.uids import halves_of
 from diagonal_data.parquet import read_parquet
 from diagonal_infra import storage
 
-TOTALS = "entries.parquet"
+TOTALS = "counts/entries.parquet"
 SIGMAS, FEW = 10, 100
 """How far beyond the expected one the t-th lowest lot may lie: never, in practice, further."""
 LIGHT = ("uid", "matches", "caption_hash", "reason")

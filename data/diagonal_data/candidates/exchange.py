@@ -41,7 +41,12 @@ def write_partitioned(
     schema = table.schema.with_metadata({FACTS: json.dumps(record).encode()})
     with (
         storage.write_whole(path) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeating) as writer,
+        pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=repeating,  # pyright: ignore[reportArgumentType]  # stubs know no lists
+        ) as writer,
     ):
         for end, count in zip(ends.tolist(), counts.tolist(), strict=True):
             group = table.slice(end - count, count)

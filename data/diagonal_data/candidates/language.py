@@ -7,6 +7,7 @@ two or three words it is often wrong, and says so: its probability is about its 
 Measured on 54,390 emoji names in 28 languages (emojibase-data 17; 2.2 words on average):
 
     right      fastText 68.2 %, CLD2 66.3 %, both as here 71.0 % (Chinese and Japanese 60 → 79 %)
+               760 captions of the Debian handbook in 26 languages: 86.1 %, both as here 86.4 %
     speed      77,000 captions/s per core; 49,000 of English ones of eight words
 
 Blind spot: names, file names and single words have no language, but get one; look at `lang_p`.

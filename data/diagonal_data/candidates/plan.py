@@ -46,9 +46,10 @@ class Unit:
     end: int | None = None
 
     def __str__(self) -> str:
-        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        first, *others = self.paths
+        more = f" and {len(others)} more" if others else ""
         part = "" if self.end is None and not self.start else f" from byte {self.start}"
-        return f"{self.paths[0]}{part}{more}"
+        return f"{first}{part}{more}"
 
 
 def input_file(path: str) -> InputFile:

@@ -2,7 +2,7 @@
 
 build_pool                  clean, remove copies, match          read/  → pool/
 send_captions, find_frequent   captions on too many rows         pool/  → frequent/
-count_entries, total_counts    rows of each entry                pool/  → entries.parquet
+count_entries, total_counts    rows of each entry                pool/  → counts/entries.parquet
 send_lots, find_limits         of --balance.rule cap             pool/  → limits/
 draw_part                      who stays                         pool/  → part-*.parquet
 """

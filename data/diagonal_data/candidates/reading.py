@@ -8,7 +8,6 @@ plan no longer has is removed.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from functools import partial
 import pyarrow as pa
 
 from diagonal_data.candidates.exchange import read_facts, write_partitioned
-from diagonal_data.candidates.found import PageOutcome, ReadCounts, found_table
+from diagonal_data.candidates.found import Found, PageOutcome, ReadCounts, found_table
 from diagonal_data.candidates.html_folder import read_html_file
 from diagonal_data.candidates.lists import read_list
 from diagonal_data.candidates.plan import InputFile, Unit, partitions_for
@@ -38,8 +37,10 @@ class Reading:
 
     folder: str
     partitions: int
-    base_url: str | None
     agent: str
+    pages_folder: str = ""
+    base_url: str | None = None
+    """Where a folder of pages begins, and where on the web that is."""
 
 
 def read_units(
@@ -112,7 +113,8 @@ def settled_partitions(folder: str, wanted: int, files: Sequence[InputFile]) -> 
 
 def _tables(reading: Reading, unit: Unit, counts: ReadCounts) -> Iterator[pa.Table]:
     if unit.reader == "urls":
-        yield from read_list(unit.paths[0], counts, start=unit.start, end=unit.end)
+        (path,) = unit.paths
+        yield from read_list(path, counts, start=unit.start, end=unit.end)
         return
     found = []
     for batch in _batches(reading, unit, counts):
@@ -123,20 +125,22 @@ def _tables(reading: Reading, unit: Unit, counts: ReadCounts) -> Iterator[pa.Tab
     yield found_table(found)
 
 
-def _batches(reading: Reading, unit: Unit, counts: ReadCounts) -> Iterator[list]:
+def _batches(reading: Reading, unit: Unit, counts: ReadCounts) -> Iterator[list[Found]]:
     """What pages give, page by page."""
     if unit.reader == "html":
         for path in unit.paths:
-            yield read_html_file(path, counts, base_url=reading.base_url, agent=reading.agent)
+            yield read_html_file(
+                path,
+                counts,
+                folder=reading.pages_folder,
+                base_url=reading.base_url,
+                agent=reading.agent,
+            )
         return
     read = {"wat": read_wat, "warc": read_warc}[unit.reader]
-    try:
-        with storage.open_read(unit.paths[0], inflate=False) as file:
-            yield from read(file, counts, start=unit.start, end=unit.end, agent=reading.agent)
-    except FileNotFoundError:
+    (path,) = unit.paths
+    if not storage.exists(path):
         counts.pages[PageOutcome.MISSING] += 1
-
-
-def outcome_totals(counts: ReadCounts) -> dict[str, Counter[str]]:
-    """The counts for the summary."""
-    return {"pages": counts.pages, "images": counts.images}
+        return
+    with storage.open_read(path, inflate=False) as file:
+        yield from read(file, counts, start=unit.start, end=unit.end, agent=reading.agent)

@@ -5,6 +5,7 @@ python -m diagonal_data.candidates wat --input 'crawl/*.wat.gz' --output out/c -
 """
 
 from diagonal_data.candidates.config import CandidatesConfig, ReportConfig
+from diagonal_data.candidates.metadata import MetadataConfig
 from diagonal_data.demo.web import DEMO_HOSTS, DEMO_WEB
 from diagonal_data.fetch_config import FetchConfig
 
@@ -41,6 +42,11 @@ def report() -> ReportConfig:
     return ReportConfig(candidates=OUTPUT)
 
 
+def metadata() -> MetadataConfig:
+    """Words, bigrams, titles and WordNet's lemmas to entries for --balance.metadata."""
+    return MetadataConfig(output="out/entries.txt")
+
+
 def demo() -> CandidatesConfig:
     """Crawl the demo's small web, served on loopback meanwhile."""
     return CandidatesConfig(
@@ -61,5 +67,6 @@ CANDIDATES = {
     "site": site,
     "urls": urls,
     "report": report,
+    "metadata": metadata,
     "demo": demo,
 }

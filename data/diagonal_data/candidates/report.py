@@ -13,7 +13,6 @@ from html import escape
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.table import Table
 
@@ -80,7 +79,8 @@ def main(config: ReportConfig) -> None:
 def gather(folder: str) -> Findings:
     """One pass over the candidates."""
     found = Findings()
-    for name in storage.list_files(folder, ".parquet"):
+    parts = [n for n in storage.list_files(folder, ".parquet") if n.startswith("part-")]
+    for name in parts:
         with storage.open_read(storage.join(folder, name)) as file:
             batches = pq.ParquetFile(file).iter_batches(columns=[*COLUMNS], use_threads=False)
             for batch in batches:
@@ -134,7 +134,7 @@ def _add(found: Findings, batch: pa.RecordBatch) -> None:
 
 
 def _count(counter: Counter[str], column: pa.Array) -> None:
-    for pair in pc.value_counts(column).to_pylist():
+    for pair in column.value_counts().to_pylist():
         counter[pair["values"] or "unknown"] += pair["counts"]
 
 
@@ -168,8 +168,8 @@ def _concepts(folder: str, kept: np.ndarray) -> str:
     after = np.zeros_like(before)
     after[: len(kept)] = kept[: len(before)]
     head = np.argsort(-before, kind="stable")[:CONCEPTS_SHOWN]
-    lines = [(counted.texts[i], f"{before[i]:,} before, {after[i]:,} after") for i in head]
-    tail = int((before[before > 0] < counted.t).sum())
+    lines = [(str(counted.texts[i]), f"{before[i]:,} before, {after[i]:,} after") for i in head]
+    tail = int(((before > 0) & (before <= counted.limits)).sum())
     summary = [
         ("entries", f"{len(before):,}"),
         ("without a row", f"{int((before == 0).sum()):,}"),

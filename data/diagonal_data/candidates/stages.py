@@ -84,7 +84,7 @@ class PoolParams:
     def digest(self, stage: str) -> str:
         """Of all that the files of a stage depend on, those of the stages before included."""
         pool = [VERSION, self.partitions, [path.rsplit("/", 1)[-1] for path in self.read_paths]]
-        pool += [repr(self.rules), self.detect_language, sorted(self.kept_languages)]
+        pool += [asdict(self.rules), self.detect_language, sorted(self.kept_languages)]
         pool += [asdict(self.dedup), self.entries_digest]
         if self.dedup.by == "url" or self.max_per_caption:
             pool.append(self.balance.seed)
@@ -121,10 +121,11 @@ def write_table(
 ) -> None:
     """Write a table whole, with facts that `exchange.read_facts` reads."""
     record = json.dumps({"groups": [0], "facts": dict(facts)}).encode()
+    repeating = [name for name in REPEATING if name in table.column_names]
     with storage.write_whole(path) as file:
         pq.write_table(
             table.replace_schema_metadata({FACTS: record}),
             file,
             compression=compression,
-            use_dictionary=[name for name in REPEATING if name in table.column_names],
+            use_dictionary=repeating,  # pyright: ignore[reportArgumentType]  # stubs know no lists
         )

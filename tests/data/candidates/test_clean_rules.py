@@ -9,7 +9,6 @@ from diagonal_data.candidates.clean_rules import (
     DETECTORS,
     CaptionReason,
     CleanRules,
-    other_language,
     without_phrases,
 )
 from diagonal_data.candidates.phrases import BOILERPLATE
@@ -121,12 +120,6 @@ def test_every_reason_is_given_by_some_recipe_or_named_elsewhere() -> None:
     texts += ["a " * 21, "a a a a", "a fox in snow", "Foxes in snow", "Some foxes"]
     given = {reason(text, rules) for text in texts for rules in CLEAN.values()}
     assert given - {None} == set(CaptionReason) - elsewhere
-
-
-def test_languages_are_kept_by_name() -> None:
-    langs = pa.array(["en", "de", None])
-    assert other_language(langs, CLEAN["coyo"]).tolist() == [False, True, True]
-    assert other_language(langs, CLEAN["laion"]).tolist() == [False, False, False]
 
 
 @pytest.mark.parametrize(

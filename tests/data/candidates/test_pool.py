@@ -274,5 +274,5 @@ def test_more_input_makes_everything_anew_and_leaves_no_old_part(tmp_path: Path)
     write_read(fewer, ROWS, files=2)
     make_parts(params_for(tmp_path / "out", 1), in_process)
     files = storage.list_files(params.output, ".parquet")
-    assert files == ["entries.parquet", "part-00000.parquet"]
+    assert files == ["part-00000.parquet"]
     assert {row["uid"] for row in candidates(fewer)} == naive_uids(fewer)

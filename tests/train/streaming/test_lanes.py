@@ -12,9 +12,9 @@ from diagonal_train.encoders.models import build_tokenizer
 from diagonal_train.stream import open_stream, read_batches
 from diagonal_train.streaming import samples
 from diagonal_train.streaming.batch import Batch, concatenate
+from diagonal_train.streaming.config import lanes_of
 from diagonal_train.streaming.index import open_index
 from diagonal_train.streaming.lanes import LaneStream
-from diagonal_train.streaming.order import lanes_of
 
 Build = Callable[..., TrainConfig]
 

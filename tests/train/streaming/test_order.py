@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from diagonal_infra.errors import UserError
+from diagonal_train.streaming.config import lanes_of
 from diagonal_train.streaming.index import SampleIndex
 from diagonal_train.streaming.order import (
     OrderPlan,
-    lanes_of,
     plan_order,
     positions_for_batch,
     samples_at,

@@ -20,6 +20,7 @@ from diagonal_train.streaming.config import (
     StreamConfig,
     check_batch_size,
     check_weights,
+    lanes_of,
 )
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "fp8"]
@@ -138,6 +139,7 @@ class TrainConfig:
         require(0 <= share < 1, f"--patch-dropout is a share below 1, got {share}")
         least = self.workers if self.workers_min is None else self.workers_min
         require(1 <= least <= self.workers, f"--workers-min is in 1–{self.workers}, got {least}")
+        lanes_of(self.stream.lanes, part=0, parts=self.workers * max(1, self.stream.num_workers))
         require(self.worker_failures >= 0, "--worker-failures must not be negative")
 
     @property

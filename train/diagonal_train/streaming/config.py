@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from diagonal_infra.errors import require
+from diagonal_infra.errors import UserError, require
 from diagonal_train.streaming.schedule import Steps, check_steps, value_at
 
 Transform = Literal["open_clip", "square"]
@@ -175,3 +175,22 @@ def check_weights(weights: tuple[float, ...], data: str) -> None:
         f"--weights has {len(weights)} numbers for {sources} sources in --data {data!r}",
     )
     require(all(weight > 0 for weight in weights), f"--weights must be above 0, got {weights}")
+
+
+def lanes_of(lanes: int, *, part: int, parts: int, flag: str = "--stream.lanes") -> range:
+    """The lanes that one of `parts` owners (ranks × workers) reads.
+
+    Raises:
+        UserError: the owners do not divide the lanes.
+    """
+    if lanes % parts:
+        fitting = [n for n in range(1, lanes + 1) if lanes % n == 0]
+        nearest = [*[n for n in fitting if n < parts][-1:], *[n for n in fitting if n > parts][:1]]
+        fits = " or ".join(map(str, nearest))
+        more = -(-lanes // parts) * parts
+        raise UserError(
+            f"{parts} decoding processes (ranks × workers) do not divide {flag} {lanes}; "
+            f"use {fits} of them, or {flag} {more}"
+        )
+    share = lanes // parts
+    return range(part * share, (part + 1) * share)

@@ -22,11 +22,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from diagonal_infra.errors import DiagonalError
 from diagonal_train.streaming.batch import NOISE_WIDTH, Batch, RawBatch
-from diagonal_train.streaming.config import StreamConfig
+from diagonal_train.streaming.config import StreamConfig, lanes_of
 from diagonal_train.streaming.index import SampleIndex
 from diagonal_train.streaming.order import (
     OrderPlan,
-    lanes_of,
     positions_for_batch,
     samples_at,
     uniforms_at,

@@ -23,7 +23,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from diagonal_infra.errors import UserError
 from diagonal_train.streaming.index import SampleIndex
 
 SOURCE_KEY, ROUND_KEY, SAMPLE_KEY, STEP_KEY, PASS_KEY = 1, 2, 3, 4, 5
@@ -150,25 +149,6 @@ def positions_of_rounds(plan: OrderPlan, rounds: range, lanes: range) -> np.ndar
     """All flat stream positions that `lanes` read in `rounds`, int64."""
     pieces = np.array(rounds)[:, None] * plan.lanes + np.array(lanes)
     return (pieces.reshape(-1, 1) * plan.window + np.arange(plan.window)).reshape(-1)
-
-
-def lanes_of(lanes: int, *, part: int, parts: int, flag: str = "--stream.lanes") -> range:
-    """The lanes that one of `parts` owners (ranks × workers) reads.
-
-    Raises:
-        UserError: the owners do not divide the lanes.
-    """
-    if lanes % parts:
-        fitting = [n for n in range(1, lanes + 1) if lanes % n == 0]
-        nearest = [*[n for n in fitting if n < parts][-1:], *[n for n in fitting if n > parts][:1]]
-        fits = " or ".join(map(str, nearest))
-        more = -(-lanes // parts) * parts
-        raise UserError(
-            f"{parts} decoding processes (ranks × workers) do not divide {flag} {lanes}; "
-            f"use {fits} of them, or {flag} {more}"
-        )
-    share = lanes // parts
-    return range(part * share, (part + 1) * share)
 
 
 def generator_for(seed: int, purpose: int, first: int, second: int = 0) -> np.random.Generator:

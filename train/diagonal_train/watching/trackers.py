@@ -1,4 +1,4 @@
-"""Where records go besides metrics.jsonl: TensorBoard, Weights & Biases, MLflow.
+"""Where records go besides metrics.jsonl: TensorBoard, Prometheus, Weights & Biases, MLflow.
 
 One thread imports, opens and feeds them, begun by the first record: the import of TensorBoard takes
 half a second, a login takes longer, and training waits for neither. Before the first record there
@@ -19,11 +19,12 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, Protocol
 
-from diagonal_infra import run_dir, storage
+from diagonal_infra import metrics_server, run_dir, storage
 from diagonal_infra.errors import UserError
 from diagonal_train.config.compare import flatten
 from diagonal_train.config.logging import LoggingConfig
 from diagonal_train.config.train import TrainConfig
+from diagonal_train.watching.prometheus import Prometheus
 
 CLOSE_SECONDS = 60.0
 """Longest time that the end of a run waits for trackers."""
@@ -97,6 +98,8 @@ def trackers_for(config: TrainConfig, from_step: int) -> Trackers:
     openers: dict[str, Open] = {}
     if config.logging.tensorboard and storage.local_path(config.run) is not None:
         openers["tensorboard"] = lambda: TensorBoard(config.run, from_step)
+    if config.logging.metrics_port:
+        openers["prometheus"] = lambda: Prometheus(config)
     if config.logging.wandb is not None:
         openers["wandb"] = lambda: Wandb(config)
     if config.logging.mlflow is not None:
@@ -105,11 +108,12 @@ def trackers_for(config: TrainConfig, from_step: int) -> Trackers:
 
 
 def check_trackers(config: LoggingConfig) -> None:
-    """Find out before the work starts whether the packages are there.
+    """Find out before the work starts whether the packages are there and metrics can be served.
 
     Raises:
-        UserError: one is not.
+        UserError: they are not, or cannot.
     """
+    metrics_server.check_free(config.metrics_port, config.metrics_address)
     for name in ("wandb", "mlflow"):
         if getattr(config, name) is not None and importlib.util.find_spec(name) is None:
             raise UserError(

@@ -1,0 +1,242 @@
+"""The records of WARC files (ISO 28500), from any part of a file, past what is broken.
+
+A compressed file is a row of gzip members, a record each, as Common Crawl writes them:
+
+    |member|member|mem#er|member|mem        # broken: counted, the next whole one is sought
+           start ↑        ↑ end             a part holds the records that begin in [start, end)
+
+However a file is cut, each of its records is read once. Plain WARC files are cut where a line
+begins a record after an empty one. Of a long record only the beginning is kept; a member of several
+records must fit into what is kept.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+from isal import isal_zlib
+
+from diagonal_data.candidates.found import PageOutcome
+
+STEP_BYTES = 4_096
+"""Compressed bytes that are inflated at a time: at most four MiB come out."""
+READ_BYTES = 2**20
+MAX_HEADER_BYTES = 2**16
+MAGIC = b"\x1f\x8b\x08"
+PLAIN_MAGIC = b"WARC/"
+RECORD = re.compile(rb"WARC/[0-9.]{1,8}[ \t]*\r?\n")
+HEADER_END = re.compile(rb"\r?\n\r?\n")
+BEFORE_RECORD = b"\r\n\r\n"
+
+
+class Record(NamedTuple):
+    """One record."""
+
+    head: bytes
+    content: bytes
+    """Its block, or the beginning of it."""
+    is_cut: bool
+
+    def header(self, name: bytes) -> str:
+        """What the record says under a name; empty if it says nothing."""
+        return header_in(self.head, name).decode("utf-8", "replace")
+
+
+class _Member(NamedTuple):
+    end: int
+    content: bytes
+    is_cut: bool
+    outcome: PageOutcome
+
+
+NO_MEMBER = _Member(0, b"", False, PageOutcome.BAD_RECORD)
+
+
+def read_records(
+    stream: IO[bytes], start: int = 0, end: int | None = None, *, max_bytes: int
+) -> Iterator[Record | PageOutcome]:
+    """The records that begin in the part, and for what is none `BAD_RECORD` or `TRUNCATED`.
+
+    Args:
+        stream: a file that can seek.
+        start: first byte of the part.
+        end: behind its last byte; None is the end of the file.
+        max_bytes: kept of a record.
+    """
+    stream.seek(0)
+    is_plain = stream.read(len(PLAIN_MAGIC)) == PLAIN_MAGIC
+    read = _read_plain if is_plain else _read_members
+    yield from read(_Window(stream), start, end, max_bytes + MAX_HEADER_BYTES)
+
+
+def header_in(head: bytes, name: bytes) -> bytes:
+    """The value of a header field of a record or of HTTP; empty if there is none."""
+    place = head.find(b"\n" + name + b": ")
+    if place >= 0:
+        start = place + len(name) + 3
+        end = head.find(b"\n", start)
+        return head[start : end if end >= 0 else len(head)].strip()
+    # Field names are the same in any case, but few writers make use of it.
+    found = re.search(rb"\n" + re.escape(name) + rb"[ \t]*:([^\n]*)", head, re.IGNORECASE)
+    return found[1].strip() if found else b""
+
+
+class _Window:
+    """A moving piece of a file."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._start = 0
+        self._data = b""
+
+    def at(self, position: int, size: int) -> bytes:
+        """`size` bytes from there, fewer only at the end of the file."""
+        first = position - self._start
+        if first < 0 or first + size > len(self._data):
+            self._read(position, size)
+            first = 0
+        return self._data[first : first + size]
+
+    def find(self, word: bytes, position: int, end: int | None) -> int:
+        """The first place of a word from there on and before `end`, or -1."""
+        while end is None or position < end:
+            piece = self.at(position, READ_BYTES)
+            found = piece.find(word)
+            if found >= 0:
+                return position + found if end is None or position + found < end else -1
+            if len(piece) < READ_BYTES:
+                return -1
+            position += len(piece) - len(word) + 1
+        return -1
+
+    def _read(self, position: int, size: int) -> None:
+        first = position - self._start
+        if 0 <= first < len(self._data):
+            pieces = [self._data[first:]]
+        else:
+            pieces = []
+            self._stream.seek(position)
+        missing = size - sum(map(len, pieces))
+        while missing > 0 and (piece := self._stream.read(max(missing, READ_BYTES))):
+            pieces.append(piece)
+            missing -= len(piece)
+        self._start, self._data = position, b"".join(pieces)
+
+
+def _read_members(
+    window: _Window, start: int, end: int | None, most: int
+) -> Iterator[Record | PageOutcome]:
+    # A part's start is inside a member of the part before, or at the beginning of one.
+    is_counted = start > 0
+    position = start
+    while (end is None or position < end) and window.at(position, 1):
+        member = _inflate(window, position, most)
+        if member.outcome == PageOutcome.READ:
+            is_counted = False
+            position = member.end
+            yield from _records_in(member)
+        elif member.outcome == PageOutcome.TRUNCATED:
+            yield member.outcome
+            return
+        else:
+            if not is_counted:
+                yield member.outcome
+            is_counted = True
+            position = window.find(MAGIC, position + 1, end)
+            if position < 0:
+                return
+
+
+def _inflate(window: _Window, position: int, most: int) -> _Member:
+    """The member that begins there: READ, TRUNCATED by the end of the file, or BAD_RECORD."""
+    inflater = isal_zlib.decompressobj(31)
+    pieces: list[bytes] = []
+    kept = 0
+    while not inflater.eof:
+        packed = window.at(position, STEP_BYTES)
+        if not packed:
+            return NO_MEMBER._replace(outcome=PageOutcome.TRUNCATED) if kept else NO_MEMBER
+        try:
+            piece = inflater.decompress(packed)
+        except isal_zlib.IsalError:  # pyright: ignore[reportGeneralTypeIssues]  # stub: Exception
+            return NO_MEMBER
+        position += len(packed)
+        if not kept and piece and not piece.startswith(PLAIN_MAGIC[: len(piece)]):
+            return NO_MEMBER
+        if kept <= most:
+            pieces.append(piece)
+        kept += len(piece)
+    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    end = position - len(inflater.unused_data)
+    outcome = PageOutcome.READ if kept else PageOutcome.BAD_RECORD
+    return _Member(end, content[:most] if kept > most else content, kept > most, outcome)
+
+
+def _records_in(member: _Member) -> Iterator[Record | PageOutcome]:
+    """The records of a member, nearly always one."""
+    content, position = member.content, 0
+    while position < len(content):
+        head_end = _head_end(content, position)
+        length = _length(content[position:head_end]) if head_end else -1
+        if length < 0:
+            yield PageOutcome.BAD_RECORD
+            return
+        head, last = content[position:head_end], head_end + length
+        is_cut = last > len(content)
+        position = last
+        rest = content[last : last + 16].lstrip(b"\r\n")
+        # A length that is too large, or one so small that the record goes on behind it.
+        if (is_cut and not member.is_cut) or (rest and not rest.startswith(PLAIN_MAGIC)):
+            yield PageOutcome.BAD_RECORD
+            return
+        yield Record(head, content[head_end:last], is_cut)
+        while content[position : position + 1] in (b"\r", b"\n"):
+            position += 1
+
+
+def _head_end(content: bytes, position: int) -> int:
+    """Where the block of the record begins that begins there; 0 if there is no record."""
+    if not RECORD.match(content, position):
+        return 0
+    found = HEADER_END.search(content, position, position + MAX_HEADER_BYTES)
+    return found.end() if found else 0
+
+
+def _length(head: bytes) -> int:
+    length = header_in(head, b"Content-Length")
+    return int(length) if length.isdigit() and len(length) < 16 else -1
+
+
+def _read_plain(
+    window: _Window, start: int, end: int | None, most: int
+) -> Iterator[Record | PageOutcome]:
+    position = 0 if start == 0 else _next_plain(window, start - len(BEFORE_RECORD), end)
+    while position >= 0 and (end is None or position < end):
+        head = window.at(position, MAX_HEADER_BYTES)
+        if not head:
+            return
+        head_end = _head_end(head, 0)
+        length = _length(head[:head_end]) if head_end else -1
+        if length < 0:
+            yield PageOutcome.BAD_RECORD
+            position = _next_plain(window, position, end)
+            continue
+        wanted = min(length, most)
+        content = window.at(position + head_end, wanted)
+        after = window.at(position + head_end + length, len(BEFORE_RECORD))
+        if len(content) < wanted or not after:
+            yield PageOutcome.TRUNCATED
+            return
+        if after != BEFORE_RECORD[: len(after)]:
+            yield PageOutcome.BAD_RECORD
+            position = _next_plain(window, position, end)
+            continue
+        yield Record(head[:head_end], content, length > wanted)
+        position += head_end + length + len(after)
+
+
+def _next_plain(window: _Window, position: int, end: int | None) -> int:
+    before = BEFORE_RECORD + PLAIN_MAGIC
+    last = None if end is None else end - len(BEFORE_RECORD)
+    place = window.find(before, max(position, 0), last)
+    return place + len(BEFORE_RECORD) if place >= 0 else -1
