@@ -4,16 +4,16 @@ Every row that was read is a row of the pool, with the reason why it is no candi
 addresses of one picture are in one partition, so that its copies meet here.
 """
 
-from dataclasses import replace
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from diagonal_data.candidates.clean import clean_columns
-from diagonal_data.candidates.clean_rules import CaptionReason, other_language
+from diagonal_data.candidates.clean_rules import CaptionReason
 from diagonal_data.candidates.copies import copies, other_texts, shared, text_hashes
 from diagonal_data.candidates.entries import entry_matcher
 from diagonal_data.candidates.exchange import read_partition
@@ -133,9 +133,11 @@ def languages(params: PoolParams, rows: Rows) -> dict[str, pa.Array]:
             )
             lang[ask] = found
     column = pa.array(lang, pa.string())
-    alive = rows.alive()
-    others = other_language(column, replace(params.rules, languages=params.kept_languages))
-    rows.drop(alive[others[alive]], CaptionReason.OTHER_LANGUAGE)
+    if params.kept_languages:
+        options = pc.SetLookupOptions(pa.array(sorted(params.kept_languages)))
+        kept = np.asarray(pc.call_function("is_in", [column], options))
+        alive = rows.alive()
+        rows.drop(alive[~kept[alive]], CaptionReason.OTHER_LANGUAGE)
     return {"lang": column, "lang_p": pa.array(probabilities, mask=np.isnan(probabilities))}
 
 
