@@ -147,8 +147,7 @@ def pool_without_cleaning(params: PoolParams, partition: int) -> None:
     alive = rows.alive()
     columns: dict[str, Any] = {name: found[name] for name in ("url", "caption")}
     columns["uid"] = spread(uids, alive, len(found))
-    matches = found["matches"].combine_chunks().take(pa.array(alive))
-    columns["matches"] = spread(matches, alive, len(found))
+    columns["matches"] = found["matches"]
     indices = pa.array(np.zeros(len(found), np.int8), mask=rows.codes == ALIVE)
     columns["reason"] = pa.DictionaryArray.from_arrays(indices, ["duplicate"])
     nothing = {f.name: pa.nulls(len(found), f.type) for f in POOL_SCHEMA if f.name not in columns}
