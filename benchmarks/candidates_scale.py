@@ -14,8 +14,9 @@ import json
 import multiprocessing
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,21 +98,31 @@ def run_ours(source: Path, output: Path, num_rows: int) -> dict[str, Any]:
         balance=BalanceConfig(metadata="", t=t_for(num_rows)),
     )
     entries = Entries(texts=[""] * ENTRIES, sets={DEFAULT: range(ENTRIES)}, digest="")
+    cpu_seconds: list[float] = []
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["diagonal_data.candidates.pool", "candidates_scale"])
     with ProcessPoolExecutor(CORES, context) as pool:
 
-        def run(function: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
-            for done in as_completed([pool.submit(function, item) for item in items]):
-                yield done.result()
+        def run(function: Callable[[int], Result], items: Sequence[int]) -> list[Result]:
+            jobs = [pool.submit(timed, function, item) for item in items]
+            done = [job.result() for job in jobs]
+            cpu_seconds.extend(seconds for _, seconds in done)
+            return [result for result, _ in done]
 
         numbers = range(params.partitions)
-        list(run(partial(exchange, params, files), range(len(files))))
-        list(run(partial(pool_without_cleaning, params), numbers))
-        list(run(partial(count_entries, params), numbers))
+        run(partial(exchange, params, files), range(len(files)))
+        run(partial(pool_without_cleaning, params), numbers)
+        run(partial(count_entries, params), numbers)
         total_counts(params, entries)
-        rows = list(run(partial(draw_part, params), numbers))
-    return {"kept": sum(counts["kept"] for counts in rows)}
+        rows = run(partial(draw_part, params), numbers)
+    kept = sum(counts["kept"] for counts in rows)
+    return {"kept": kept, "work_cpu_seconds": round(sum(cpu_seconds), 2)}
+
+
+def timed(function: Callable[[int], Result], item: int) -> tuple[Result, float]:
+    """A result and the CPU seconds that it took, start of the process not counted."""
+    start = time.process_time()
+    return function(item), time.process_time() - start
 
 
 def exchange(params: PoolParams, files: Sequence[Path], number: int) -> None:
@@ -136,8 +147,7 @@ def pool_without_cleaning(params: PoolParams, partition: int) -> None:
     alive = rows.alive()
     columns: dict[str, Any] = {name: found[name] for name in ("url", "caption")}
     columns["uid"] = spread(uids, alive, len(found))
-    matches = found["matches"].combine_chunks().take(pa.array(alive))
-    columns["matches"] = spread(matches, alive, len(found))
+    columns["matches"] = found["matches"]
     indices = pa.array(np.zeros(len(found), np.int8), mask=rows.codes == ALIVE)
     columns["reason"] = pa.DictionaryArray.from_arrays(indices, ["duplicate"])
     nothing = {f.name: pa.nulls(len(found), f.type) for f in POOL_SCHEMA if f.name not in columns}

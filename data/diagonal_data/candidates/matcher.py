@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from diagonal_data.candidates.hash_table import HashTable
+from diagonal_data.candidates.hash_table import HashTable, Sieve
 from diagonal_data.candidates.tokens import BLANK_CUTS, WHOLE_BYTES, Tokens, characters, words
 
 LOW, PLACE, GOES_ON = np.uint64(2**32 - 1), np.uint64((2**31 - 1) << 32), np.uint64(1 << 63)
@@ -51,6 +51,7 @@ class Matcher:
         values = tree.values()
         self._vocabulary = HashTable(keys, values[: len(keys)], ABSENT)
         self._edges = HashTable(tree.edges, values[len(keys) :], ABSENT)
+        self._sieve = Sieve(tree.edges)
 
     def matches(self, captions: pa.Array) -> pa.ListArray:
         """Places of the entries in each caption, in rising order, each once; list<int32>.
@@ -69,29 +70,28 @@ class Matcher:
         tokens = words(captions) if self._spaced else characters(captions)
         pairs = [np.zeros(0, np.int64)]
         for rows, places in self._walk(tokens):
-            pairs.append(rows.astype(np.int64) << 32 | places)
+            pairs.append(rows.astype(np.int64) << 32 | (places.astype(np.int64) - 1))
         found = np.sort(np.concatenate(pairs))
         found = found[np.diff(found, prepend=-1) != 0]
         counts = np.bincount(found >> 32, minlength=len(captions))
         return counts, (found & 0xFFFFFFFF).astype(np.int32)
 
     def _walk(self, tokens: Tokens) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows and places of what is found, by the number of tokens; repeats included."""
+        """Rows and places + 1 of what is found, by the number of tokens; repeats included."""
         found = self._vocabulary_values(tokens)
         numbers = found & LOW
-        rows = np.append(tokens.rows, -1)
-        at = np.arange(len(numbers))
-        for depth in range(1, len(numbers) + 1):
-            ending = np.flatnonzero(found & PLACE)
-            yield rows[at[ending]], ((found[ending] & PLACE) >> np.uint64(32)).astype(np.int64) - 1
-            on = np.flatnonzero(found >= GOES_ON)
-            at, states = at[on], found[on] & LOW
-            following = np.minimum(at + depth, len(numbers))
-            near = np.flatnonzero(rows[at] == rows[following])
-            if not len(near):
-                return
-            at, following = at[near], following[near]
-            found = self._edges.find(states[near] << np.uint64(32) | numbers[following])
+        goes_on = np.zeros(len(found), bool)
+        goes_on[:-1] = tokens.rows[1:] == tokens.rows[:-1]
+        # Of each run the place of its last token.
+        last = np.arange(len(found))
+        while len(last):
+            ending = np.flatnonzero((found & PLACE) != 0)
+            yield tokens.rows[last[ending]], (found[ending] & PLACE) >> np.uint64(32)
+            on = np.flatnonzero((found >= GOES_ON) & goes_on[last])
+            following = last[on] + 1
+            edges = (found[on] & LOW) << np.uint64(32) | numbers[following]
+            passing = self._sieve.passing(edges)
+            last, found = following[passing], self._edges.find(edges[passing])
 
     def _vocabulary_values(self, tokens: Tokens) -> np.ndarray:
         values = self._vocabulary.find(tokens.keys())

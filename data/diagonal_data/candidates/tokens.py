@@ -100,8 +100,10 @@ def words(texts: pa.Array, cuts: bytes = CUTS) -> Tokens:
     after = sign_tokens + 1
     starts[sign_tokens] -= 1
     starts[after[after < len(starts)]] -= 1
-    per_text = np.diff(np.searchsorted(ends, offsets))
-    rows = np.repeat(np.arange(len(texts), dtype=np.int32), per_text)
+    is_end = np.zeros(len(text), bool)
+    is_end[offsets[1:] - 1] = True
+    is_last = np.repeat(is_end[places], 1 + signs)
+    rows = np.cumsum(is_last, dtype=np.int32) - is_last
     return Tokens(eights=_eights(text), starts=starts, lengths=ends - starts, rows=rows)
 
 

@@ -187,7 +187,10 @@ def url_keys(urls: pa.Array | pa.ChunkedArray | Sequence[str]) -> np.ndarray:
     column = as_strings(urls) if is_column else pa.array(urls, pa.string())
     plain = matches(column, PLAIN) & ~matches(column, SIGNS)
     keys = np.empty(len(column), np.uint64)
-    keys[plain] = _hashes(replaced(column.filter(pa.array(plain)), "^http:", "https:"))
+    chosen = column if plain.all() else column.filter(pa.array(plain))
+    if matches(chosen, "^http:").any():
+        chosen = replaced(chosen, "^http:", "https:")
+    keys[plain] = _hashes(chosen)
     others = column.filter(pa.array(~plain)).to_pylist()
     keys[~plain] = _hashes(pa.array([dedup_url(url) for url in others], pa.string()))
     return keys

@@ -1,6 +1,6 @@
 import numpy as np
 
-from diagonal_data.candidates.hash_table import HashTable
+from diagonal_data.candidates.hash_table import HashTable, Sieve
 
 ABSENT = np.uint64(2**32 - 1)
 
@@ -28,3 +28,11 @@ def test_an_empty_table_finds_nothing() -> None:
     keys = np.array([0, 1, 2**55], np.uint64)
     assert (HashTable(nothing, nothing, ABSENT).find(keys) == ABSENT).all()
     assert len(HashTable(keys, keys, ABSENT).find(nothing)) == 0
+
+
+def test_a_sieve_lets_its_keys_pass_and_few_others() -> None:
+    keys = np.random.default_rng(0).integers(0, 2**56, 60_000).astype(np.uint64)
+    passing = Sieve(keys[:30_000]).passing(keys)
+    assert (passing[:30_000] == np.arange(30_000)).all()
+    assert len(passing) < 30_000 * 1.05
+    assert len(Sieve(keys[:0]).passing(keys)) == 0
