@@ -4,10 +4,10 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,8 +31,6 @@ def write_candidates(path: Path) -> None:
 
 
 def start_node(number: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        environment.setdefault("PORT", str(probe.getsockname()[1]))
     script = yaml.safe_load(MANIFEST.read_text())["run"].replace("26379", environment["PORT"])
     own = {"SKYPILOT_NODE_RANK": str(number)}
     return subprocess.Popen(
@@ -42,7 +40,7 @@ def start_node(number: int, environment: dict[str, str]) -> subprocess.Popen[byt
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_skypilots_nodes_build_one_dataset(tmp_path: Path) -> None:
+def test_skypilots_nodes_build_one_dataset(tmp_path: Path, free_port: Callable[[], int]) -> None:
     write_candidates(tmp_path / "candidates.parquet")
     flags = [f"--candidates {tmp_path}/candidates.parquet", f"--dataset {tmp_path}/d"]
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
@@ -50,6 +48,7 @@ def test_skypilots_nodes_build_one_dataset(tmp_path: Path) -> None:
             **os.environ,
             **yaml.safe_load(MANIFEST.read_text())["envs"],
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PORT": str(free_port()),
             # Ray's sockets need a short path.
             "RAY_TMPDIR": folder,
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
