@@ -1,5 +1,6 @@
 import socket
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from diagonal_infra.errors import UserError
 from diagonal_infra.metrics_server import check_free, serving
 
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+Ports = Callable[[], int]
 
 
 def served(port: int) -> str:
@@ -19,7 +17,7 @@ def served(port: int) -> str:
         return answer.read().decode()
 
 
-def test_metrics_are_served_for_the_block_only() -> None:
+def test_metrics_are_served_for_the_block_only(free_port: Ports) -> None:
     port = free_port()
     for number in (1.0, 2.0):
         registry = CollectorRegistry()
@@ -30,7 +28,9 @@ def test_metrics_are_served_for_the_block_only() -> None:
         served(port)
 
 
-def test_the_disks_of_local_folders_are_measured_when_asked(tmp_path: Path) -> None:
+def test_the_disks_of_local_folders_are_measured_when_asked(
+    tmp_path: Path, free_port: Ports
+) -> None:
     port, late = free_port(), tmp_path / "late"
     folders = [str(tmp_path), str(late), "s3://bucket/run"]
     with serving(CollectorRegistry(), port=port, folders=folders):

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,13 +16,9 @@ import yaml
 CLUSTER = Path(__file__).parents[2] / "infra" / "cluster"
 STEPS = 200
 BASH = shutil.which("bash") or "bash"
+Ports = Callable[[], int]
 Metrics = Callable[[Path], list[dict[str, Any]]]
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def kubernetes_script() -> str:
@@ -39,12 +34,14 @@ def skypilot_script() -> str:
 class Nodes:
     """Two of them; each start runs the script on both."""
 
-    def __init__(self, script: str, recipe: str, flags: list[str]) -> None:
-        self.script, self.recipe, self.flags = script, recipe, flags
+    def __init__(self, script: str, flags: list[str], free_port: Ports) -> None:
+        self.script, self.recipe, self.flags, self._free_port = script, "tiny", flags, free_port
         self._metrics_port = str(free_port())
 
     def start(self, *numbers: int) -> list[subprocess.Popen[bytes]]:
-        script = self.script.replace("29500", str(free_port())).replace("9001", self._metrics_port)
+        script = self.script.replace("29500", str(self._free_port())).replace(
+            "9001", self._metrics_port
+        )
         words = [BASH, "-c", script, "train", self.recipe, *self.flags]
         return [subprocess.Popen(words, env=self._environment(number)) for number in numbers]
 
@@ -72,10 +69,10 @@ def flags_for(dataset: Path, run: Path) -> list[str]:
 
 
 def test_a_job_whose_pod_is_preempted_goes_on_and_ends_well(
-    dataset: Path, tmp_path: Path, read_metrics: Metrics
+    dataset: Path, tmp_path: Path, free_port: Ports, read_metrics: Metrics
 ) -> None:
     run = tmp_path / "run"
-    nodes = Nodes(kubernetes_script(), "tiny", flags_for(dataset, run))
+    nodes = Nodes(kubernetes_script(), flags_for(dataset, run), free_port)
     first = nodes.start(0, 1)
     deadline = time.monotonic() + 120
     while not (run / "metrics.jsonl").exists() or not read_metrics(run):
@@ -94,15 +91,15 @@ def test_a_job_whose_pod_is_preempted_goes_on_and_ends_well(
 
 
 def test_a_jobs_wrong_flag_is_the_exit_code_that_ends_the_job(
-    dataset: Path, tmp_path: Path
+    dataset: Path, tmp_path: Path, free_port: Ports
 ) -> None:
     flags = [*flags_for(dataset, tmp_path / "run"), "--global-batch-sizes", "16"]
-    assert codes(Nodes(kubernetes_script(), "tiny", flags).start(0)) == [2]
+    assert codes(Nodes(kubernetes_script(), flags, free_port).start(0)) == [2]
 
 
 def test_skypilots_nodes_train_one_run(
-    dataset: Path, tmp_path: Path, read_metrics: Metrics
+    dataset: Path, tmp_path: Path, free_port: Ports, read_metrics: Metrics
 ) -> None:
     flags = flags_for(dataset, tmp_path / "run")
-    assert codes(Nodes(skypilot_script(), "tiny", flags).start(0, 1)) == [0, 0]
+    assert codes(Nodes(skypilot_script(), flags, free_port).start(0, 1)) == [0, 0]
     assert read_metrics(tmp_path / "run")[-1]["step"] == STEPS

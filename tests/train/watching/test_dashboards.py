@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -36,13 +35,8 @@ OF_SEVERAL_RANKS = {"slowest_rank_seconds": 1.5, "median_rank_seconds": 1.0}
 OF_BAD_SAMPLES = {"replaced_unreadable": 1.0}
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
 @contextmanager
-def prometheus(folder: Path, targets: list[int]) -> Iterator[str]:
+def prometheus(folder: Path, port: int, targets: list[int]) -> Iterator[str]:
     """The address of a server with our configuration, which asks these ports, and often."""
     settings: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     settings["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
@@ -51,7 +45,7 @@ def prometheus(folder: Path, targets: list[int]) -> Iterator[str]:
     job["static_configs"] = [{"targets": [f"127.0.0.1:{port}" for port in targets]}]
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(settings))
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{port}"
     command = ["prometheus", "--config.file", str(file), "--storage.tsdb.path", str(folder / "db")]
     process = subprocess.Popen([*command, "--web.listen-address", address, "--log.level=error"])
     try:
@@ -86,7 +80,9 @@ def is_answered(address: str, query: str) -> bool:
     shutil.which("prometheus") is None and REQUIRED not in os.environ,
     reason=f"needs Debian's package prometheus; {REQUIRED}=1 makes its absence a failure",
 )
-def test_every_query_of_the_dashboards_is_answered(tiny: Build, tmp_path: Path) -> None:
+def test_every_query_of_the_dashboards_is_answered(
+    tiny: Build, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
     ports = [free_port(), free_port()]
     config = tiny(
         logging=LoggingConfig(tensorboard=False, measure_every_steps=1), log_every_steps=1
@@ -99,7 +95,7 @@ def test_every_query_of_the_dashboards_is_answered(tiny: Build, tmp_path: Path) 
     open_queries = queries()
     assert len(open_queries) > 25
     tracker = Prometheus(served)
-    with shard_metrics(shards) as metrics, prometheus(tmp_path, ports) as address:
+    with shard_metrics(shards) as metrics, prometheus(tmp_path, free_port(), ports) as address:
         metrics.begin(10)
         deadline = time.monotonic() + WAIT_SECONDS
         while open_queries and time.monotonic() < deadline:

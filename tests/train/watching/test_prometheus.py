@@ -1,6 +1,8 @@
 import socket
+import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,11 +15,10 @@ from diagonal_train.loop import train
 from diagonal_train.watching.prometheus import Prometheus
 
 Build = Callable[..., TrainConfig]
+Ports = Callable[[], int]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+STEP = ("diagonal_train_step",)
 
 
 def served(port: int) -> dict[tuple[str, ...], float]:
@@ -33,7 +34,7 @@ def served(port: int) -> dict[tuple[str, ...], float]:
         }
 
 
-def test_the_newest_record_is_served_and_trouble_is_counted(tiny: Build) -> None:
+def test_the_newest_record_is_served_and_trouble_is_counted(tiny: Build, free_port: Ports) -> None:
     port = free_port()
     tracker = Prometheus(tiny(logging=LoggingConfig(metrics_port=port)))
     before = served(port)
@@ -53,20 +54,20 @@ def test_the_newest_record_is_served_and_trouble_is_counted(tiny: Build) -> None
         served(port)
 
 
-def test_a_run_serves_its_metrics_while_it_trains(tiny: Build) -> None:
+def test_a_run_serves_its_metrics_while_it_trains(tiny: Build, free_port: Ports) -> None:
     port, seen = free_port(), []
     config = tiny(logging=LoggingConfig(tensorboard=False, metrics_port=port), log_every_steps=1)
 
     def look() -> bool:
-        # Called behind each step. The tracker's thread may still be at the record before.
-        try:
-            seen.append(served(port).get(("diagonal_train_step",), 0))
-        except OSError:
-            seen.append(-1)
+        # Called behind each step. The tracker works in a thread, so the first record is waited for.
+        deadline = time.monotonic() + 30
+        while not seen and time.monotonic() < deadline:
+            with suppress(OSError):
+                seen.extend(value for key, value in served(port).items() if key == STEP)
         return False
 
     assert train(config, World(), preempted=look).finished
-    assert max(seen) >= 1
+    assert seen == [1]
     with pytest.raises(OSError, match="refused"):
         served(port)
 
