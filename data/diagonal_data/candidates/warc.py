@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
+import brotli
 from isal import isal_zlib
 
 from diagonal_data.candidates.found import Found, PageOutcome, ReadCounts
@@ -104,6 +105,11 @@ def _decoded(body: bytes, head: bytes) -> bytes | None:
         encoding = encoding.strip()
         if encoding in WINDOW_BITS:
             body = _inflated(body, WINDOW_BITS[encoding])
+        elif encoding == "br" and not _is_markup(body):
+            try:
+                body = brotli.Decompressor().process(body, output_buffer_limit=MAX_PAGE_BYTES)
+            except brotli.error:
+                return None
         elif encoding not in ("", "identity", "none", "utf-8") and not _is_markup(body):
             return None
     return body

@@ -2,6 +2,7 @@ import gzip
 import zlib
 from io import BytesIO
 
+import brotli
 import pytest
 from tests.data.candidates.warc_files import PAGE, packed, record, response
 
@@ -71,6 +72,7 @@ def test_responses_that_give_nothing_are_counted(made: bytes, outcome: str) -> N
         (gzip.compress(PAGE), ["Content-Encoding: gzip"]),
         (PAGE, ["Content-Encoding: gzip"]),
         (PAGE, ["Content-Encoding: br"]),
+        (brotli.compress(PAGE), ["Content-Encoding: br"]),
         (zlib.compress(PAGE), ["Content-Encoding: deflate"]),
         (zlib.compress(PAGE)[2:-4], ["Content-Encoding: deflate"]),
         (chunked(gzip.compress(PAGE)), ["Transfer-Encoding: chunked", "Content-Encoding: gzip"]),
