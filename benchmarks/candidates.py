@@ -20,10 +20,9 @@ from typing import Any
 
 import candidates_extract
 import candidates_match
+import candidates_scale
 import candidates_truth
 from candidates_crawl import write_crawl
-
-import candidates_scale
 from comparison import Line, chosen_rows, measure_rows, measured_on, packages, table
 from machine import RESULTS, result_stem
 from peers import peer_packages
@@ -62,7 +61,7 @@ def main() -> int:
 def extract(given: argparse.Namespace) -> dict[str, Any]:
     """Pages per second, in a process of its own that stays on one core."""
     crawl = given.work / f"crawl-{given.pages}"
-    if not (crawl / "pages.warc.gz").exists():
+    if not crawl.exists():
         write_crawl(crawl, given.pages)
     peers = peer_packages(given.work / "peers", PEERS)
     before = os.sched_getaffinity(0)

@@ -1,13 +1,10 @@
 """A crawl of made-up pages in Common Crawl's form: pages.warc.gz and pages.wat.gz.
 
-    python benchmarks/candidates_crawl.py out/crawl --pages 1500
-
 A page has about 63 kB of HTML, 110 links, 20 images (six in ten with alt, some in figures, links
 and pictures), scripts that hold markup, and metadata. Of each page the WARC has request, response
 and metadata, the WAT a record about each of these. One gzip member to a record.
 """
 
-import argparse
 import gzip
 import json
 import random
@@ -29,19 +26,16 @@ SCRIPT = "".join(
 STYLE = "".join(f".c{i}{{margin:{i}px;color:#{i:06x}}}\n" for i in range(150))
 
 
-def main() -> None:
-    """Write both files."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--pages", type=int, default=1_500)
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
+def write_crawl(folder: Path, pages: int) -> None:
+    """Write both files; the same ones each time, whole or not at all."""
+    aside = folder.with_suffix(".partial")
+    aside.mkdir(parents=True, exist_ok=True)
     chance = random.Random(0)
     with (
-        (given.folder / "pages.warc.gz").open("wb") as warc,
-        (given.folder / "pages.wat.gz").open("wb") as wat,
+        (aside / "pages.warc.gz").open("wb") as warc,
+        (aside / "pages.wat.gz").open("wb") as wat,
     ):
-        for number in range(given.pages):
+        for number in range(pages):
             url = f"https://www.site{number % 900}.example.com/blog/2024/{number}/"
             page, links, metas = made_page(chance, url, number)
             request = b"GET / HTTP/1.1\r\nUser-Agent: CCBot/2.0\r\n\r\n"
@@ -57,6 +51,7 @@ def main() -> None:
                 {"WARC-Metadata-Metadata": {"Metadata-Records": []}},
             ):
                 wat.write(record("metadata", url, envelope(url, payload)))
+    aside.rename(folder)
 
 
 def made_page(
@@ -143,7 +138,3 @@ def record(kind: str, url: str, content: bytes) -> bytes:
 def words(chance: random.Random, number: int) -> str:
     """So many words."""
     return " ".join(chance.choices(WORDS, k=number))
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,6 @@ taken by the rules of page_images.py, written anew below; recall is the share of
 scanner gives too, precision the share of the scanner's that are among these.
 """
 
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -137,10 +136,3 @@ def counted(pairs: Sequence[Sequence[str]] | Iterator[tuple[str, str]]) -> Count
 def plain_url(url: str) -> str:
     """One spelling for what browsers escape and urljoin leaves."""
     return url.replace("%20", " ").replace("%27", "'").replace("%22", '"')
-
-
-if __name__ == "__main__":
-    import sys
-
-    result = measure(Path(sys.argv[1]), most=int(sys.argv[2]))
-    sys.stdout.write(json.dumps(result, indent=1, ensure_ascii=False)[:8_000] + "\n")

@@ -109,6 +109,8 @@ def _decoded(body: bytes, head: bytes) -> bytes | None:
             try:
                 body = brotli.Decompressor().process(body, output_buffer_limit=MAX_PAGE_BYTES)
             except brotli.error:
+                body = b""
+            if not body:
                 return None
         elif encoding not in ("", "identity", "none", "utf-8") and not _is_markup(body):
             return None
