@@ -8,7 +8,9 @@ run_dir      the resolved configuration, written before work starts
 html_page    a page that needs nothing else, and its style sheet;  charts  line charts on it
 ray_cluster  one function over many units, on Ray or in this process
   ray_workers  which worker gets which unit;  shared  one object for all of them
-launch       a make target started on this machine, under torchrun or on Ray
+launch       a make target started on this machine, under torchrun, on Ray or on a cluster
+  stages  what can be launched;  profile  what a cluster is like;  shape  processes on nodes
+  work  one launch;  clusters  by kind: slurm_script, slurm, kubernetes, skypilot
 
 Imports point left only: infra ◄ data ◄ train ◄ eval. Neither infra nor data imports torch.
 """

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def work(target: str, *flags: str, place: str = "s3://b/x") -> Work:
 
 
 def pairs(command: list[str]) -> set[tuple[str, str]]:
-    return set(zip(command, command[1:], strict=False))
+    return set(itertools.pairwise(command))
 
 
 def test_training_is_a_managed_job_on_so_many_machines() -> None:
@@ -98,7 +99,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UserError, match="no sky on this machine"):
         refuse_second("x", [])
     sky(tmp_path, "echo expired >&2; exit 1", monkeypatch)
-    with pytest.raises(DiagonalError, match="sky jobs queue .*: expired"):
+    with pytest.raises(DiagonalError, match=r"sky jobs queue .*: expired"):
         refuse_second("x", [])
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     with pytest.raises(UserError, match="set RAY_AUTH_TOKEN"):

@@ -148,7 +148,7 @@ def test_a_launch_ends_with_where_the_results_are(
     mine = launch_config(tmp_path, "filters", recipe="basic")
     with (
         caplog.at_level(logging.INFO),
-        pytest.raises(DiagonalError, match="filters on slurm ended unfinished"),
+        pytest.raises(DiagonalError, match="slurm ended unfinished"),
     ):
         main(mine, ["--dataset", str(tmp_path / "none")])
     assert f"results will be in {tmp_path / 'none'}" in caplog.text
