@@ -14,12 +14,14 @@ from diagonal_infra.work import Work
 QUICK = 0.1
 
 
-def training(folder: Path, rank: str, *, finished: str = "false", **settings: int | str) -> Job:
+def training(
+    folder: Path, rank: str, *, finished: str = "false", trap: str = "", **settings: int | str
+) -> Job:
     """Two ranks, of the shell commands `rank`; each start writes a line to FOLDER/starts."""
     python = folder / "python"
     python.write_text(
         f"#!/bin/bash\nif [ $2 = diagonal_train.finished ]; then {finished}; exit; fi\n"
-        f'echo "$SLURM_PROCID" >>{folder}/starts\n{rank}\n'
+        f'{trap}\necho "$SLURM_PROCID" >>{folder}/starts\n{rank}\n'
     )
     python.chmod(0o755)
     profile = Profile(
@@ -75,9 +77,9 @@ def test_ranks_that_stopped_are_queued_again_no_more_often_than_allowed(
 def test_ranks_are_told_before_the_limit_and_the_job_is_queued_again(
     slurm_here: SlurmCluster, tmp_path: Path
 ) -> None:
-    saves = f"trap 'echo saved >>{tmp_path}/saved; exit 143' USR1; sleep 60 & wait"
+    saves = f"trap 'echo saved >>{tmp_path}/saved; exit 143' USR1"
     # Slurm counts limits in minutes.
-    job = training(tmp_path, saves, time_limit="1", notice_seconds=50)
+    job = training(tmp_path, "sleep 60 & wait", trap=saves, time_limit="1", notice_seconds=50)
     job_id = slurm.submit(job)
     log = Path(job.log_path(job_id))
     wait_for(lambda: slurm_here.job(job_id)["Reason"] == "BeginTime", log)
@@ -88,8 +90,8 @@ def test_ranks_are_told_before_the_limit_and_the_job_is_queued_again(
 def test_a_job_that_is_cancelled_saves_and_does_not_come_back(
     slurm_here: SlurmCluster, tmp_path: Path
 ) -> None:
-    saves = f"trap 'echo saved >>{tmp_path}/saved; exit 143' TERM; sleep 60 & wait"
-    job = training(tmp_path, saves)
+    saves = f"trap 'echo saved >>{tmp_path}/saved; exit 143' TERM"
+    job = training(tmp_path, "sleep 60 & wait", trap=saves)
     job_id = slurm.submit(job)
     wait_for(lambda: starts(tmp_path) == 2, Path(job.log_path(job_id)))
     slurm_here.ask("scancel", job_id)
