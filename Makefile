@@ -63,7 +63,7 @@ eval: .venv/ready ## Checkpoint x tasks -> results, report (RECIPE=zeroshot, pro
 explore: .venv/ready ## Dataset and model -> pages in the browser (RECIPE=report: one file)
 	$(RUN) diagonal_eval.explore $(RECIPE) $(ARGS)
 
-launch: .venv/ready ## TARGET=train ON=local|torchrun|ray|slurm [PROCESSES=2] [ADDRESS=host:port] [NODES=2 PROFILE=cluster.toml] [DRY=1]
+launch: .venv/ready ## TARGET=train ON=local|torchrun|ray|slurm|kuberay|skypilot [PROCESSES=2] [ADDRESS=host:port] [NODES=2 PROFILE=cluster.toml] [DRY=1]
 	$(RUN) diagonal_infra.launch $(TARGET) --on $(ON) --recipe $(RECIPE) \
 		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(ADDRESS),--address $(ADDRESS)) \
 		$(if $(NODES),--nodes $(NODES)) $(if $(PROFILE),--profile $(PROFILE)) \

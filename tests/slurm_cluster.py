@@ -12,18 +12,22 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REQUIRED = "DIAGONAL_NEEDS_SLURM"
 """Set where a missing Slurm is a failure and not a reason to skip."""
 PROGRAMS = ("sbatch", "slurmctld", "slurmd", "munged", "unshare")
+ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Runs what follows in a PID namespace of its own."""
 NODES = ("n1", "n2")
 START_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 CONFIG = """\
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
@@ -86,10 +90,7 @@ class SlurmCluster:
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[SlurmCluster]:
     """The cluster; skips where it cannot be, unless it is required."""
-    missing = [each for each in PROGRAMS if shutil.which(each, path=search_path()) is None]
-    reason = f"no {', '.join(missing)}; install slurm-wlm and munge" if missing else ""
-    if not reason and os.geteuid() != 0:
-        reason = "only root may start Slurm's nodes"
+    reason = what_is_missing()
     if reason and os.environ.get(REQUIRED):
         pytest.fail(reason)
     if reason:
@@ -100,6 +101,27 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
         running(Path(folder)) as cluster,
     ):
         yield cluster
+
+
+def what_is_missing() -> str:
+    """Why there can be no Slurm here, or nothing."""
+    missing = [each for each in PROGRAMS if shutil.which(each, path=search_path()) is None]
+    if missing:
+        return f"no {', '.join(missing)}; install slurm-wlm and munge"
+    # Root in a container may not be allowed this.
+    alone = subprocess.run([*ALONE, "true"], capture_output=True, check=False)
+    return "only root may start Slurm's nodes" if os.geteuid() or alone.returncode else ""
+
+
+@pytest.fixture
+def slurm_here(
+    slurm_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlurmCluster]:
+    """The cluster, for commands that this process starts; its queue is empty afterwards."""
+    for name, value in slurm_cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    yield slurm_cluster
+    slurm_cluster.ask("scancel", "--user=root")
 
 
 def search_path() -> str:
@@ -122,10 +144,12 @@ def running(folder: Path) -> Iterator[SlurmCluster]:
     script = folder / "start.sh"
     script.write_text(start_script(folder))
     # Bash, because the first process of a namespace must wait for those that lost their parents.
-    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", str(script)]
     with (folder / "start.log").open("wb") as log:
         process = subprocess.Popen(
-            command, env=os.environ | cluster.environment, stdout=log, stderr=log
+            [*ALONE, "bash", str(script)],
+            env=os.environ | cluster.environment,
+            stdout=log,
+            stderr=log,
         )
     try:
         wait_until_idle(cluster, folder)
@@ -173,3 +197,12 @@ def free_ports(count: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
+
+
+def wait_for(condition: Callable[[], Any], said: Path) -> Any:
+    """What the condition gives once that is something; a failure shows what was said."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < deadline, said.read_text()
+        time.sleep(0.05)
+    return found

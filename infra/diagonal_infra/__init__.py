@@ -10,7 +10,9 @@ html_page    a page that needs nothing else, and its style sheet;  charts  line 
 ray_cluster  one function over many units, on Ray or in this process
   ray_workers  which worker gets which unit;  shared  one object for all of them
 cost         what fetching a list takes;  planner, plan  what a whole CLIP takes
-launch       a make target started on this machine, under torchrun or on Ray
+launch       a make target started on this machine, under torchrun, on Ray or on a cluster
+  stages  what can be launched;  profile  what a cluster is like;  shape  processes on nodes
+  work  one launch;  clusters  by kind: slurm_script, slurm, kubernetes, skypilot
 
 Imports point left only: infra ◄ data ◄ train ◄ eval. Neither infra nor data imports torch.
 """

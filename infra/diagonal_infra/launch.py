@@ -1,14 +1,14 @@
-"""Start a stage: here, under torchrun, on Ray, or on a Slurm cluster.
+"""Start a stage: here, under torchrun, on Ray, or on a cluster of Slurm, Kubernetes or a cloud.
 
     python -m diagonal_infra.launch train --on torchrun --processes 2 --args --samples-seen 1000
     python -m diagonal_infra.launch train --on ray --workers 2
     python -m diagonal_infra.launch train --on slurm --nodes 2 --profile cluster.toml
 
 The stage is the same command as on a laptop; this only puts the launcher in front of it and prints
-what it runs. `--dry` prints and stops. On Slurm that is a script, which is checked, handed in once
-and followed to its end. SIGTERM and SIGUSR1 reach the stage as SIGTERM. Launchers
-can fail behind the last step, or seem well before it: whether a training run is finished is
-decided by its final checkpoint.
+what it runs. `--dry` prints and stops. On a cluster that is a script or a manifest, which is
+checked, handed in once and followed to its end. SIGTERM and SIGUSR1 reach a stage here as SIGTERM.
+Launchers can fail behind the last step, or seem well before it: whether a training run is finished
+is decided by its final checkpoint.
 """
 
 import logging
@@ -22,13 +22,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
-from diagonal_infra import log, slurm
+from diagonal_infra import log
 from diagonal_infra.cli import also, run_command
+from diagonal_infra.clusters import on_kuberay, on_skypilot, on_slurm
 from diagonal_infra.errors import DiagonalError, UserError, require
 from diagonal_infra.profile import read_profile
-from diagonal_infra.slurm_script import Job, plan_job, plan_shape
+from diagonal_infra.shape import plan_shape
 from diagonal_infra.stages import MODULES, RANKED, RAY_FLAGS, resolve
+from diagonal_infra.work import Work
 
+CLUSTERS = ("slurm", "kuberay", "skypilot")
+"""Launchers that need --profile and know --nodes."""
 logger = logging.getLogger(__name__)
 
 
@@ -40,19 +44,19 @@ class LaunchConfig:
     """Stage, as the make targets name them."""
     recipe: str = "demo"
     """Recipe of that stage."""
-    on: Literal["local", "torchrun", "ray", "slurm"] = "local"
+    on: Literal["local", "torchrun", "ray", "slurm", "kuberay", "skypilot"] = "local"
     """local: one process; torchrun: `processes` ranks on this machine (train, eval); ray: the
-    cluster at --address, or one of its own on this machine (shards, reshard and train); slurm: a
-    job on --nodes of the cluster that --profile describes."""
+    cluster at --address, or one of its own on this machine (shards, reshard and train); the others:
+    on --nodes of the cluster that --profile describes."""
     processes: Annotated[int | None, also("--workers")] = None
-    """Ranks of torchrun, Slurm or Ray Train in all; shards built at a time on Ray. None: 1, and on
-    Slurm one for each GPU of the nodes, or each core where shards are built."""
+    """Ranks or Ray's workers in all. None: 1, and on a cluster one for each GPU of the nodes, or
+    each core where shards are built."""
     nodes: int = 1
-    """Machines of a Slurm job."""
+    """Machines of the cluster, or pods."""
     profile: str | None = None
-    """TOML file that describes the cluster; see infra/slurm/profile.toml."""
+    """TOML file that describes the cluster; see infra/profile.toml."""
     follow: bool = True
-    """Show the log of a Slurm job until it ends; else hand it in and leave."""
+    """Show the log until the job ends; else hand it in and leave."""
     workers_min: int | None = None
     """Fewest ranks that train goes on with on a Ray cluster that lost nodes; None: `processes`."""
     max_restarts: int = 0
@@ -73,8 +77,8 @@ class LaunchConfig:
             raise ValueError("--workers-min is for train --on ray")
         require(self.processes is None or self.processes >= 1, "--processes must be at least 1")
         require(self.nodes >= 1, f"--nodes must be at least 1, got {self.nodes}")
-        require(self.nodes == 1 or self.on == "slurm", "--nodes is for --on slurm")
-        require(self.on != "slurm" or self.profile is not None, "--on slurm needs --profile")
+        here = self.on not in CLUSTERS
+        require(self.nodes == 1 or not here, f"--nodes needs --on {', '.join(CLUSTERS)}")
 
 
 def plan_command(
@@ -101,8 +105,8 @@ def plan_command(
 
 def main(config: LaunchConfig, passed_on: Sequence[str] = ()) -> None:
     """Print the command, then run it and leave with its exit code."""
-    if config.on == "slurm":
-        launch_on_slurm(config, passed_on)
+    if config.on in CLUSTERS:
+        launch_on_cluster(config, passed_on)
         return
     command, environment = plan_command(config, passed_on)
     shown = [*(f"{name}={value}" for name, value in environment.items()), *command]
@@ -116,46 +120,34 @@ def main(config: LaunchConfig, passed_on: Sequence[str] = ()) -> None:
         sys.exit(code)
 
 
-def launch_on_slurm(config: LaunchConfig, passed_on: Sequence[str]) -> None:
-    """Print the script, hand it in and follow the job.
+def launch_on_cluster(config: LaunchConfig, passed_on: Sequence[str]) -> None:
+    """Print what is handed in, hand it in, and follow it.
 
     Raises:
-        UserError: flags, profile and nodes do not fit, or the job is in the queue already.
+        UserError: flags, profile and nodes do not fit, or the cluster has the job already.
         DiagonalError: it ended unfinished.
     """
-    job = plan_slurm_job(config, passed_on)
-    sys.stdout.write(job.script)
-    if config.dry:
-        return
-    job_id = slurm.submit(job)
-    logger.info("job=%s name=%s log=%s", job_id, job.name, job.log_path(job_id))
-    logger.info("results will be in %s", job.results)
-    if not config.follow:
-        return
-    state = slurm.follow(job, job_id)
-    done = is_finished(config, passed_on) if config.target == "train" else state == "COMPLETED"
-    if not done:
-        raise DiagonalError(
-            f"job {job_id} ended {state}; {job.log_path(job_id)} says why, and the same command "
-            "goes on behind what is finished"
-        )
-    logger.info("finished: results are in %s", job.results)
-
-
-def plan_slurm_job(config: LaunchConfig, passed_on: Sequence[str]) -> Job:
-    """The job, once the stage has accepted its flags and the nodes can hold its processes.
-
-    Raises:
-        UserError: one of these is not so.
-    """
     if config.profile is None:
-        raise UserError("--on slurm needs --profile")
+        raise UserError(f"--on {config.on} needs --profile")
     profile = read_profile(config.profile)
     shape = plan_shape(config.target, profile, config.nodes, config.processes)
-    resolved = resolve(config.target, config.recipe, passed_on, ranks=shape.processes)
-    stage = [config.recipe, *passed_on]
-    restarts = config.max_restarts
-    return plan_job(config.target, stage, profile, shape, resolved=resolved, max_restarts=restarts)
+    work = Work(
+        target=config.target,
+        stage=(config.recipe, *passed_on),
+        profile=profile,
+        shape=shape,
+        resolved=resolve(config.target, config.recipe, passed_on, ranks=shape.processes),
+        max_restarts=config.max_restarts,
+    )
+    launcher = {"slurm": on_slurm, "kuberay": on_kuberay, "skypilot": on_skypilot}[config.on]
+    code = launcher(work, dry=config.dry, follow=config.follow)
+    if config.target == "train" and code is not None:
+        code = judged(code, is_finished(config, passed_on))
+    if code:
+        raise DiagonalError(
+            f"{config.target} on {config.on} ended unfinished; its log says why, and the same "
+            "command goes on behind what is finished"
+        )
 
 
 def run_signalled(command: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -6,6 +6,7 @@
     [gpu_nodes]                       of train, eval and scores: gpus, cpus, most
     [cpu_nodes]                       of the other stages
     [slurm]                           partitions, account, time limit
+    [kubernetes] [skypilot]           images, and what fits the cluster or the cloud
 
 A key that is unknown, missing or of the wrong type is refused by its full name, `slurm.account`.
 """
@@ -24,7 +25,12 @@ from diagonal_infra.errors import UserError, require
 Section = TypeVar("Section")
 TIME_LIMIT = re.compile(r"(\d+-)?\d+(:\d{2}){0,2}")
 VARIABLE = re.compile(r"[A-Za-z_]\w*")
-KINDS: dict[Any, str] = {str: "a text", int: "a whole number", tuple: "a list of texts"}
+KINDS: dict[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    tuple: "a list of texts",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,38 @@ class SlurmSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KubernetesSettings:
+    """Where `--on kuberay` goes."""
+
+    data_image: str
+    """Image of workers that fetch, with its tag."""
+    train_image: str
+    """Image of training, with its tag."""
+    namespace: str = "default"
+    """One training run and one build of shards at a time."""
+    context: str | None = None
+    """Of kubectl; None: the current one."""
+    components: tuple[str, ...] = ()
+    """Folders of infra/cluster/kuberay/components that fit the cluster: gke, eks, shared-folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkySettings:
+    """What `--on skypilot` asks clouds for."""
+
+    data_image: str
+    """Image of workers that fetch, with its tag."""
+    train_image: str
+    """Image of training, with its tag."""
+    gpu: str = "H100"
+    """Kind of the GPUs, as SkyPilot calls it."""
+    infra: str | None = None
+    """Cloud, region or zone, as `sky` takes it; None: the cheapest."""
+    spot: bool = True
+    """Machines that may be taken away."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """A cluster."""
 
@@ -92,6 +130,10 @@ class Profile:
     """Where the other stages run."""
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
     """Of `--on slurm`."""
+    kubernetes: KubernetesSettings | None = None
+    """Of `--on kuberay`."""
+    skypilot: SkySettings | None = None
+    """Of `--on skypilot`."""
 
     def __post_init__(self) -> None:
         for name in self.environment:
@@ -108,8 +150,7 @@ def read_profile(path: str) -> Profile:
         table = tomllib.loads(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(
-            f"no cluster profile {path!r}; copy infra/slurm/profile.toml and name the copy with "
-            "--profile"
+            f"no cluster profile {path!r}; copy infra/profile.toml and name the copy with --profile"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not TOML: {error}") from error

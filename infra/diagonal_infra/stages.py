@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from diagonal_infra.cli import RESOLVE
@@ -54,8 +54,3 @@ def resolve(
     if done.returncode:
         raise UserError(f"{target} {recipe} refuses its flags; nothing was launched")
     return json.loads(done.stdout)
-
-
-def results_of(resolved: Mapping[str, Any]) -> str:
-    """Where the stage's results go."""
-    return next(str(resolved[name]) for name in RESULTS if name in resolved)

@@ -32,7 +32,7 @@ def test_a_profile_is_read_into_dataclasses(tmp_path: Path) -> None:
 
 
 def test_the_example_is_a_profile() -> None:
-    assert read_profile(str(ROOT / "infra" / "slurm" / "profile.toml")).gpu_nodes is not None
+    assert read_profile(str(ROOT / "infra" / "profile.toml")).gpu_nodes is not None
 
 
 @pytest.mark.parametrize(
@@ -64,5 +64,5 @@ def test_what_is_wrong_with_a_profile_is_named(tmp_path: Path, text: str, messag
 
 
 def test_a_missing_profile_says_where_to_find_one() -> None:
-    with pytest.raises(UserError, match=r"copy infra/slurm/profile.toml"):
+    with pytest.raises(UserError, match=r"copy infra/profile.toml"):
         read_profile("nowhere.toml")

@@ -5,19 +5,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.slurm_cluster import SlurmCluster
+from tests.slurm_cluster import WAIT_SECONDS, SlurmCluster, wait_for
 
 Read = Callable[[Path | str], list[dict[str, Any]]]
 RunRanks = Callable[..., None]
 STEPS = 250
-WAIT_SECONDS = 120.0
 PROFILE = """\
 [environment]
 OMP_NUM_THREADS = "1"
@@ -61,15 +59,6 @@ def launched(
         finally:
             process.kill()
             process.wait()
-
-
-def wait_for(condition: Callable[[], Any], said: Path) -> Any:
-    """What the condition gives once that is something."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < deadline, said.read_text()
-        time.sleep(0.05)
-    return found
 
 
 def steps_done(run: Path) -> int:
