@@ -1,11 +1,9 @@
 import bz2
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from diagonal_data.candidates.found import FOUND_SCHEMA, ReadCounts
 from diagonal_data.candidates.list_columns import columns_for
 from diagonal_data.candidates.lists import BATCH_ROWS, check_lists, find_lists, read_list
-from diagonal_data.candidates.plan import InputFile, input_file
 from diagonal_infra.errors import StorageError, UserError
 
 URL = "http://x.test/a.jpg"
@@ -279,29 +276,6 @@ def test_a_list_that_vanishes_is_counted(tmp_path: Path) -> None:
     assert [*read_list(str(tmp_path / "gone.csv"), counts)] == []
     assert [*read_list(str(tmp_path / "gone.parquet"), counts)] == []
     assert counts.pages == {"missing": 2}
-
-
-def test_a_list_that_grows_or_is_replaced_is_another_version(tmp_path: Path) -> None:
-    path, link = tmp_path / "x.csv", tmp_path / "link.csv"
-    path.write_text("url,caption\n")
-    link.symlink_to(path)
-    os.utime(path, ns=(1, 1))
-    assert input_file(str(link)) == InputFile(path=str(link), size=12, version="1")
-    os.utime(path, ns=(2, 2))
-    assert input_file(str(link)).version == "2"
-    path.write_text("url,caption\nu,c\n")
-    assert input_file(str(link)).size == 16
-
-
-def test_the_version_of_an_object_is_what_its_store_says() -> None:
-    with fsspec.open("memory://lists/x.csv", "wb") as file:
-        file.write(b"url,caption\n")  # pyright: ignore[reportAttributeAccessIssue]  # a file
-    first = input_file("memory://lists/x.csv")
-    assert first.size == 12
-    assert first.version
-    with fsspec.open("memory://lists/x.csv", "wb") as file:
-        file.write(b"caption,url\n")  # pyright: ignore[reportAttributeAccessIssue]  # a file
-    assert input_file("memory://lists/x.csv") != first
 
 
 def test_of_a_damaged_list_what_can_be_read_is_kept(

@@ -1,5 +1,7 @@
+import os
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from diagonal_data.candidates.plan import InputFile, Unit, input_file, partitions_for, plan_units
@@ -57,10 +59,24 @@ def test_partitions_follow_the_size_of_the_input(size: int, partitions: int) -> 
     assert partitions_for([file("a", size)]) == partitions
 
 
-def test_a_file_that_is_written_again_has_another_version(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("a")
-    first = input_file(str(path))
-    path.write_text("ab")
-    assert (first.size, input_file(str(path)).size) == (1, 2)
-    assert first.version != input_file(str(path)).version
+def test_a_list_that_grows_or_is_replaced_is_another_version(tmp_path: Path) -> None:
+    path, link = tmp_path / "x.csv", tmp_path / "link.csv"
+    path.write_text("url,caption\n")
+    link.symlink_to(path)
+    os.utime(path, ns=(1, 1))
+    assert input_file(str(link)) == InputFile(path=str(link), size=12, version="1")
+    os.utime(path, ns=(2, 2))
+    assert input_file(str(link)).version == "2"
+    path.write_text("url,caption\nu,c\n")
+    assert input_file(str(link)).size == 16
+
+
+def test_the_version_of_an_object_is_what_its_store_says() -> None:
+    with fsspec.open("memory://lists/x.csv", "wb") as file:
+        file.write(b"url,caption\n")  # pyright: ignore[reportAttributeAccessIssue]  # a file
+    first = input_file("memory://lists/x.csv")
+    assert first.size == 12
+    assert first.version
+    with fsspec.open("memory://lists/x.csv", "wb") as file:
+        file.write(b"caption,url\n")  # pyright: ignore[reportAttributeAccessIssue]  # a file
+    assert input_file("memory://lists/x.csv") != first

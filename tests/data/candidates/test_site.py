@@ -24,8 +24,6 @@ from diagonal_data.candidates.site import (
     MAX_LINKS,
     OUTCOMES,
     crawl_to_warc,
-    parse_content_type,
-    visitable,
 )
 from diagonal_data.candidates.site_warc import CrawlLog, warc_files
 from diagonal_data.fetch_config import FetchConfig
@@ -280,28 +278,3 @@ def test_a_full_disk_is_said_in_one_line_and_the_crawl_goes_on_later(
         crawl(server, tmp_path)
     assert not (tmp_path / OUTCOMES).exists()
     assert crawl(server, tmp_path) == {"read": 10}
-
-
-def test_links_to_files_and_foreign_hosts_are_left_out() -> None:
-    links = [
-        "http://X.test/a#b",
-        "http://x.test/a",
-        "http://x.test/i.JPG",
-        "http://y.test/",
-        "http://z.test:81/a.pdf?",
-        "mailto:a@x.test",
-    ]
-    assert visitable(links, ("x.test", "z.test:80")) == ["http://x.test/a"]
-
-
-@pytest.mark.parametrize(
-    ("header", "parsed"),
-    [
-        ('Text/HTML ; x=y; Charset="UTF-8"', ("text/html", "UTF-8")),
-        ("text/html;charset=l1;x", ("text/html", "l1")),
-        ("text/html; charset=", ("text/html", None)),
-        ("", ("", None)),
-    ],
-)
-def test_content_types(header: str, parsed: tuple[str, str | None]) -> None:
-    assert parse_content_type(header) == parsed
