@@ -92,11 +92,10 @@ def test_order_files_partitions_and_workers_do_not_change_the_result(tmp_path: P
         assert rows_of(other.output) == expected
 
 
-def test_workers_on_ray_give_the_same_rows(tmp_path: Path) -> None:
-    folder = lists(tmp_path / "a")
-    here = config(folder)
+def test_four_workers_on_ray_and_another_order_give_the_same_rows(tmp_path: Path) -> None:
+    here = config(lists(tmp_path / "a"))
     build(here)
-    on_ray = replace(here, local=False, workers=2, partitions=4, output=str(tmp_path / "ray"))
+    on_ray = config(lists(tmp_path / "b", 1, 5), local=False, workers=4, partitions=4)
     build(on_ray)
     assert rows_of(on_ray.output) == rows_of(here.output)
 
