@@ -294,7 +294,6 @@ def _read_plain(
 
 
 def _next_plain(window: _Window, position: int, end: int | None) -> int:
-    before = BEFORE_RECORD + PLAIN_MAGIC
     last = None if end is None else end - len(BEFORE_RECORD)
-    place = window.find(before, max(position, 0), last)
+    place = window.find(BEFORE_RECORD + PLAIN_MAGIC, max(position, 0), last)
     return place + len(BEFORE_RECORD) if place >= 0 else -1

@@ -160,15 +160,22 @@ def _section(title: str, lines: Sequence[tuple[str, str]]) -> str:
 
 
 def _concepts(folder: str, kept: np.ndarray) -> str:
-    """The chart, and the entries at the head before balancing; nothing without metadata."""
+    """The chart, the most and the least frequent entries; nothing without metadata."""
     counted = read_counts(folder)
     if counted is None:
         return ""
     before = counted.counts
     after = np.zeros_like(before)
     after[: len(kept)] = kept[: len(before)]
-    head = np.argsort(-before, kind="stable")[:CONCEPTS_SHOWN]
-    lines = [(str(counted.texts[i]), f"{before[i]:,} before, {after[i]:,} after") for i in head]
+    order = np.argsort(-before, kind="stable")
+    filled = int((before > 0).sum())
+    # Of few entries none is both at the head and in the tail.
+    shown = order[: min(CONCEPTS_SHOWN, filled)]
+    rare = order[max(filled - CONCEPTS_SHOWN, len(shown)) : filled]
+    lines = [
+        (str(counted.texts[i]), f"{before[i]:,} before, {after[i]:,} after")
+        for i in (*shown, *rare)
+    ]
     tail = int(((before > 0) & (before <= counted.limits)).sum())
     summary = [
         ("entries", f"{len(before):,}"),
