@@ -69,7 +69,7 @@ class Container:
         return self.buildah("run", *own, "tini", "--", *words)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def data_image() -> Iterator[Container]:
     """A container of the data image; skips where it cannot be built."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]

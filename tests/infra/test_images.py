@@ -81,49 +81,49 @@ def test_extras_are_those_of_the_project() -> None:
     assert extras <= project["optional-dependencies"].keys()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_the_data_image_has_the_packages_that_were_pinned_and_no_torch(
-    data_image: Container,
-) -> None:
-    data_image.run("python", "-c", IMPORTS)
-    installed = pins(data_image.run("python", "-c", DISTRIBUTIONS))
+def check_packages(image: Container) -> None:
+    """All that is ours can be imported; what has a pin has that version; no torch."""
+    image.run("python", "-c", IMPORTS)
+    installed = pins(image.run("python", "-c", DISTRIBUTIONS))
     pinned = pins((REPOSITORY / "requirements" / "all.txt").read_text())
-    names = dict(pinned)
-    assert {each for each in installed - pinned if each[0] in names} == set()
+    assert {each for each in installed - pinned if each[0] in dict(pinned)} == set()
     assert not dict(installed).keys() & {"torch", "open-clip-torch", "transformers"}
-    compiled = data_image.root.glob("opt/diagonal/lib/*/site-packages/*/__pycache__")
+    compiled = image.root.glob("opt/diagonal/lib/*/site-packages/*/__pycache__")
     assert {"ray", "diagonal_data"} <= {path.parent.name for path in compiled}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_the_data_image_is_small_and_its_user_is_not_root(data_image: Container) -> None:
-    assert data_image.run("id", "--user").strip() == "1000"
-    assert data_image.run("bash", "-c", "echo ~").strip() == "/home/diagonal"
+def check_user(image: Container) -> None:
+    """Not root, at home, with our commands in any shell, and unable to change them."""
+    assert image.run("id", "--user").strip() == "1000"
+    assert image.run("bash", "-c", "echo ~").strip() == "/home/diagonal"
     for shell in (("bash", "-c"), ("bash", "--login", "-c")):
-        assert data_image.run(*shell, "command -v ray").strip() == "/opt/diagonal/bin/ray"
-    written = data_image.run("find", "/opt", "/usr", "-writable", "-not", "-type", "l")
-    assert written == ""
-    usage = subprocess.check_output(["du", "--bytes", "--summarize", data_image.root], text=True)
+        assert image.run(*shell, "command -v ray").strip() == "/opt/diagonal/bin/ray"
+    assert image.run("find", "/opt", "/usr", "-writable", "-not", "-type", "l") == ""
+
+
+def check_size(image: Container) -> None:
+    usage = subprocess.check_output(["du", "--bytes", "--summarize", image.root], text=True)
     size = int(usage.split()[0])
     print(f"data image: {size / 1e6:.0f} MB, its base included")  # noqa: T201  # for the log
     assert size < MOST_BYTES
 
 
+# One test, since each process of pytest-xdist would build an image of its own.
 @pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.timeout(1800)
-def test_the_data_image_builds_a_dataset_on_ray(
+def test_the_data_image_is_built_and_makes_a_dataset_on_ray(
     data_image: Container, tmp_path: Path, small_web, make_jpeg
 ) -> None:
+    check_packages(data_image)
+    check_user(data_image)
+    check_size(data_image)
     urls = [small_web.add(f"/{i}.jpg", make_jpeg(i)) for i in range(8)]
+    candidates = candidates_table([candidate_for(url, "a picture") for url in urls])
     shared = tmp_path / "shared"
     (shared / "c").mkdir(parents=True)
-    pq.write_table(
-        candidates_table([candidate_for(url, "a picture") for url in urls]),
-        shared / "c" / "part-00000.parquet",
-    )
     shared.chmod(0o777)
+    pq.write_table(candidates, shared / "c" / "part-00000.parquet")
     command = "python -m diagonal_data.shards web --candidates /shared/c --dataset /shared/d"
     flags = f"--samples-per-shard 4 --workers 2 --allow-hosts {small_web.host}"
     data_image.run(*f"{command} {flags}".split(), volumes=(f"{shared}:/shared",))
