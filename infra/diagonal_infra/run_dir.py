@@ -15,8 +15,13 @@ def resolved(config: Any) -> dict[str, Any]:
 
 
 def code_revision() -> str:
-    """The git commit of this code, with `+changes` if the tree differs; `unknown` without git."""
+    """The git commit of this code, with `+changes` if the tree differs; `unknown` without git.
+
+    An image has no git, but the commit in a file beside this one (infra/images).
+    """
     folder = Path(__file__).parent
+    if (noted := folder / "revision.txt").exists():
+        return noted.read_text().strip()
 
     def git(*words: str) -> str:
         done = subprocess.run(
