@@ -75,7 +75,10 @@ def test_responses_that_give_nothing_are_counted(made: bytes, outcome: str) -> N
         (brotli.compress(PAGE), ["Content-Encoding: br"]),
         (zlib.compress(PAGE), ["Content-Encoding: deflate"]),
         (zlib.compress(PAGE)[2:-4], ["Content-Encoding: deflate"]),
-        (chunked(gzip.compress(PAGE, mtime=0)), ["Transfer-Encoding: chunked", "Content-Encoding: gzip"]),
+        (
+            chunked(gzip.compress(PAGE, mtime=0)),
+            ["Transfer-Encoding: chunked", "Content-Encoding: gzip"],
+        ),
         (gzip.compress(PAGE, mtime=0)[:-8], ["Content-Encoding: gzip"]),
     ],
 )
