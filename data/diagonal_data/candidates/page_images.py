@@ -40,14 +40,6 @@ SOURCE_SET = re.compile(
 )
 
 
-def largest_in_srcset(srcset: str) -> str | None:
-    """The URL with the largest `w` or `x` descriptor; the first of equals; 1x where none stands.
-
-    Placeholders (`data:`) are passed over.
-    """
-    return _largest([srcset])
-
-
 def why_no_url(choices: Sequence[str]) -> ImageOutcome:
     """Why none of the addresses is that of an image."""
     given = [stripped for choice in choices if (stripped := choice.strip(BLANKS).lower())]
@@ -84,7 +76,7 @@ def image_url(
         end = tag_end(body, start)
         sets += _source_sets(attributes(body, start, end)) if end >= 0 else ()
     if sets:
-        largest = _largest(sets)
+        largest = largest_in_srcsets(sets)
         url = base.join(largest) if largest else None
         if url:
             return url, False
@@ -100,7 +92,11 @@ def _source_sets(tag: Attributes) -> list[str]:
     return [value_of(tag[name]) for name in IN_ORDER if name in tag]
 
 
-def _largest(srcsets: Sequence[str]) -> str | None:
+def largest_in_srcsets(srcsets: Sequence[str]) -> str | None:
+    """The URL with the largest `w` or `x` descriptor; the first of equals; 1x where none stands.
+
+    Placeholders (`data:`) are passed over.
+    """
     best, largest = None, 0.0
     for srcset in srcsets:
         urls, sizes = _entries(srcset)

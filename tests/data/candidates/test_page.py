@@ -2,7 +2,7 @@ import pytest
 
 from diagonal_data.candidates.found import Found, ImageOutcome
 from diagonal_data.candidates.page import Page, read_page
-from diagonal_data.candidates.page_images import largest_in_srcset
+from diagonal_data.candidates.page_images import largest_in_srcsets
 
 URL = "http://x.test/a/page.html"
 
@@ -79,7 +79,7 @@ def test_an_image_without_an_http_url_is_counted(attributes: str, outcome: str) 
     ],
 )
 def test_the_largest_of_a_srcset(srcset: str, largest: str | None) -> None:
-    assert largest_in_srcset(srcset) == largest
+    assert largest_in_srcsets([srcset]) == largest
 
 
 @pytest.mark.parametrize(
