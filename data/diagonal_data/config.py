@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from diagonal_data.fetch_config import BlockConfig, FetchConfig
+from diagonal_data.parts import parse_part
 from diagonal_infra.cli import also
 from diagonal_infra.errors import require
 
@@ -69,6 +70,9 @@ class ShardsConfig:
     """Fetching of one unit; what is not there by then ends as timed_out."""
     retry: Retry = "none"
     """transient: fetch again, into new shards, the rows that failed for a passing reason."""
+    part: str | None = None
+    """I/N, from 1/N to N/N: build every N-th shard only, beside commands that build the others;
+    the limits per host are divided by N."""
     metrics_port: int = 0
     """Serve Prometheus metrics on this port while the command runs; 0 is off."""
     metrics_address: str = "127.0.0.1"
@@ -92,6 +96,10 @@ class ShardsConfig:
             "--block.md5 needs --engine native: img2dataset keeps no body to take the hash of",
         )
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
+        if self.part is not None:
+            parse_part(self.part)
+            # A part that comes late would begin the next pass when the others are done.
+            require(self.retry == "none", "--retry transient goes without --part")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,7 @@ def write_units(
     storage.delete_partials(folder)
     # Fixed before anything is fetched: what fails in this run is for the next retry.
     retries = open_retry_list(manifest) if retry else None
-    units = _planned_units(manifest)
+    units = planned_units(manifest)
     taken = [*manifest.shards, *(unit.shard for unit in units)]
     numbers = itertools.count(max(map(int, taken), default=-1) + 1)
     plans = [(0, _batches(candidates, CANDIDATE_SCHEMA), _uids_of(manifest, units))]
@@ -219,7 +219,7 @@ def _write_unit(folder: str, shard: str, table: pa.Table, retry_pass: int) -> Un
     return unit
 
 
-def _planned_units(manifest: Manifest) -> list[Unit]:
+def planned_units(manifest: Manifest) -> list[Unit]:
     """Units whose file is there; the file of a finished shard is a kill's leftover and goes."""
     folder = units_folder(manifest.dataset)
     units = []

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from diagonal_infra import kubernetes, skypilot, slurm
-from diagonal_infra.slurm_script import plan_job
+from diagonal_infra.slurm_script import is_array, plan_job
 from diagonal_infra.work import Work
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,8 @@ def on_slurm(work: Work, *, dry: bool, follow: bool) -> int | None:
     if dry:
         return None
     job_id = slurm.submit(job)
-    logger.info("job=%s name=%s log=%s", job_id, job.name, job.log_path(job_id))
+    log = job.log_path(f"{job_id}_*" if is_array(work) else job_id)
+    logger.info("job=%s name=%s log=%s", job_id, job.name, log)
     logger.info("results will be in %s", work.results)
     return int(slurm.follow(job, job_id) != "COMPLETED") if follow else None
 

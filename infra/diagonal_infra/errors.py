@@ -2,6 +2,7 @@
 
     DiagonalError                 trouble with a known cause; exit code 1
     ├── UserError (ValueError)    wrong input, flag or path: what, value, remedy; exit code 2
+    │   └── BusyError             another process holds the folder
     ├── StorageError              a file system failed, with path and attempts
     ├── CheckpointError           a checkpoint is incomplete or does not fit
     └── UnitError                 units of work failed after all attempts
@@ -16,6 +17,10 @@ class DiagonalError(Exception):
 
 class UserError(DiagonalError, ValueError):
     """The user asked for something that cannot be: the message says what to do instead."""
+
+
+class BusyError(UserError):
+    """Another process holds what this one would write to; later it may be free."""
 
 
 class StorageError(DiagonalError):
