@@ -10,6 +10,11 @@
 A bug is none of these: it is an `assert` or whatever Python raises, shown with its traceback.
 """
 
+import errno
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Of an `OSError`: going on, or trying again at once, is of no use."""
+
 
 class DiagonalError(Exception):
     """Trouble with a known cause; the message names it."""
