@@ -91,6 +91,8 @@ class KubernetesSettings:
     """Image of workers that fetch, with its tag."""
     train_image: str
     """Image of training, with its tag."""
+    pod_identity: bool = False
+    """Pods reach the store by their service account; else the secret diagonal-storage is needed."""
     namespace: str = "default"
     """One training run and one build of shards at a time."""
     context: str | None = None
