@@ -32,7 +32,7 @@ from diagonal_data.metrics import ShardMetrics, shard_metrics
 from diagonal_data.parts import Part, parse_part, require_no_parts, sole_builder, turn
 from diagonal_data.recipes import SHARDS
 from diagonal_data.run_ledger import RunLedger
-from diagonal_data.units import Unit, check_candidates, planned_units, write_units
+from diagonal_data.units import Unit, check_candidates, planned_units, units_of_plan, write_units
 from diagonal_infra import log, ray_cluster, storage
 from diagonal_infra.cli import run_command
 from diagonal_infra.errors import UnitError
@@ -108,7 +108,7 @@ def _build_part(config: ShardsConfig, part: Part, candidates: Sequence[str]) -> 
     with sole_builder(dataset, part), shard_metrics(config) as metrics:
         with turn(dataset, part):
             manifest = open_manifest(dataset, *whole)
-            units = write_units(manifest, candidates, config.samples_per_shard)
+            units = units_of_plan(manifest, candidates, config.samples_per_shard)
         units = [unit for unit in units if part.takes(unit.shard)]
         storage.delete_partials(shards_folder(dataset), [unit.shard for unit in units])
         metrics.begin(len(units))

@@ -23,10 +23,11 @@ from diagonal_data.parquet import read_parquet
 from diagonal_data.retries import RETRY_SCHEMA, open_retry_list
 from diagonal_data.schema import CANDIDATE_SCHEMA
 from diagonal_data.uid_set import MalformedUidError, UidSet, packed_uids
-from diagonal_infra import storage
+from diagonal_infra import run_dir, storage
 from diagonal_infra.errors import UserError
 
 REQUIRED = ("uid", "url", "caption")
+PLANNED = ".planned.json"
 RETRY_PASS = "retry_pass"
 """Key in the Parquet metadata of a unit file that was cut from a retry list."""
 
@@ -91,6 +92,32 @@ def write_units(
     for retry_pass, batches, known in plans:
         for table in plan_units(batches, known, samples_per_shard):
             units.append(_write_unit(folder, f"{next(numbers):08d}", table, retry_pass))
+    return _in_order(units)
+
+
+def units_of_plan(
+    manifest: Manifest, candidates: Sequence[str], samples_per_shard: int
+) -> list[Unit]:
+    """As `write_units`, but candidates that are as they were when last planned are not read.
+
+    For commands that take turns: the first one plans. DATASET/.planned.json tells the others of
+    which files, and how many shards there were, so that deleted ones are missed.
+    """
+    path = storage.join(manifest.dataset, PLANNED)
+    files = [[name, storage.size(name), storage.modified(name)] for name in candidates]
+
+    def record(units: list[Unit]) -> bytes:
+        return run_dir.to_json({"files": files, "shards": len(manifest.shards) + len(units)})
+
+    units = _in_order(planned_units(manifest))
+    if not storage.exists(path) or storage.read_bytes(path) != record(units):
+        units = write_units(manifest, candidates, samples_per_shard)
+        storage.write_bytes(path, record(units))
+    return units
+
+
+def _in_order(units: Iterable[Unit]) -> list[Unit]:
+    """Retries last."""
     return sorted(units, key=lambda unit: (unit.retry_pass > 0, unit.shard))
 
 
