@@ -83,10 +83,13 @@ setup: .venv/ready ## Make .venv with everything in requirements/all.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-lock: .venv/ready ## Compile requirements/all.txt from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-		--output-file requirements/all.txt pyproject.toml
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: .venv/ready ## Compile requirements/*.txt from pyproject.toml
+	$(COMPILE) --all-extras --output-file requirements/all.txt pyproject.toml
+	$(COMPILE) --group cluster --constraints requirements/all.txt \
+		--output-file requirements/cluster.txt
 
 format: .venv/ready ## Format and fix what can be fixed
 	$(BIN)/ruff format

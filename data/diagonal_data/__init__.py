@@ -6,6 +6,7 @@ candidates   command: crawls, pages or URL lists → candidates/*.parquet
 robots, addresses   what a site asks for; which addresses may be connected to
 shards       command: candidates → dataset folder
   units        the plan: which candidates go into which shard;  uid_set  the uids it knows
+  parts        the work of several commands on one dataset
   retries      what a retry asks again;  metrics  Prometheus counters of a build
   contact      who does the asking must be known
   build_shard  one unit to one shard: policy, engine, tar, row table;  run_ledger  who may write

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from diagonal_data.fetch_config import BlockConfig, FetchConfig
+from diagonal_data.parts import parse_part
 from diagonal_infra.cli import also
 from diagonal_infra.errors import require
 from diagonal_infra.metrics_server import MetricsConfig
@@ -70,6 +71,9 @@ class ShardsConfig(MetricsConfig):
     """Fetching of one unit; what is not there by then ends as timed_out."""
     retry: Retry = "none"
     """transient: fetch again, into new shards, the rows that failed for a passing reason."""
+    part: str | None = None
+    """I/N, from 1/N to N/N: build every N-th shard only, beside commands that build the others;
+    the limits per host are divided by N."""
     allow_hosts: tuple[str, ...] = ()
     """HOST or HOST:PORT on loopback or private addresses that may be fetched all the same."""
     fetch: FetchConfig = field(default_factory=FetchConfig)
@@ -89,6 +93,10 @@ class ShardsConfig(MetricsConfig):
             "--block.md5 needs --engine native: img2dataset keeps no body to take the hash of",
         )
         require(self.workers >= 1, f"--workers must be at least 1, got {self.workers}")
+        if self.part is not None:
+            parse_part(self.part)
+            # A part that comes late would begin the next pass when the others are done.
+            require(self.retry == "none", "--retry transient goes without --part")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Configuration of the network: manners, bounds, and what must never be fetched."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from diagonal_infra.errors import require
 
@@ -78,6 +79,19 @@ class FetchConfig:
         for name in _ABOVE_ZERO:
             flag = name.replace("_", "-")
             require(getattr(self, name) > 0, f"--fetch.{flag} must be above 0")
+
+    def shared_by(self, commands: int) -> Self:
+        """What each of so many commands may do that know nothing of each other.
+
+        Together they keep the rates. Of requests in flight one each is the least.
+        """
+        return replace(
+            self,
+            max_per_host=max(1, self.max_per_host // commands),
+            max_per_second=self.max_per_second / commands,
+            fast_max_per_host=max(1, self.fast_max_per_host // commands),
+            fast_max_per_second=self.fast_max_per_second / commands,
+        )
 
     @property
     def full_user_agent(self) -> str:

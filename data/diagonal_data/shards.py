@@ -4,12 +4,15 @@
 
 Ray workers build a few shards at a time; `--local` does the same in this process. Finished shards
 are skipped, so the same command finishes a killed run, and a grown candidates folder adds shards.
-`--retry transient` asks again, into new shards, for what failed for a passing reason.
+`--retry transient` asks again, into new shards, for what failed for a passing reason. `--part 3/8`
+builds every eighth shard, beside commands on other machines that build the others.
 """
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 
 from diagonal_data.block_lists import load_block_lists
@@ -26,9 +29,10 @@ from diagonal_data.manifest import (
     shards_folder,
 )
 from diagonal_data.metrics import ShardMetrics, shard_metrics
+from diagonal_data.parts import Part, parse_part, require_no_parts, sole_builder, turn
 from diagonal_data.recipes import SHARDS
 from diagonal_data.run_ledger import RunLedger
-from diagonal_data.units import Unit, check_candidates, write_units
+from diagonal_data.units import Unit, check_candidates, planned_units, units_of_plan, write_units
 from diagonal_infra import log, ray_cluster, storage
 from diagonal_infra.cli import run_command
 from diagonal_infra.errors import UnitError
@@ -41,7 +45,8 @@ UNITS_AT_ONCE = {"native": 2, "img2dataset": 1}
 """In one Ray worker: while the last URLs of one time out, the next is fetched. img2dataset's opener
 belongs to the process."""
 MANIFEST_SECONDS = 10.0
-"""How often the manifest is rewritten; a kill in between costs nothing (see manifest.py)."""
+"""How often the manifest is rewritten and the pace told; a kill in between costs nothing (see
+manifest.py)."""
 
 
 def main(config: ShardsConfig) -> None:
@@ -51,7 +56,7 @@ def main(config: ShardsConfig) -> None:
 
 
 def build_dataset(config: ShardsConfig) -> Funnel:
-    """Finish the dataset; returns the counts over all its shards.
+    """Finish the dataset, or a part of it; returns the counts over all its shards.
 
     Raises:
         UserError: candidates or dataset folder cannot be used, or nobody can be reached.
@@ -61,8 +66,15 @@ def build_dataset(config: ShardsConfig) -> Funnel:
     require_contact(config, candidates)
     load_block_lists(config.block)  # so that a wrong path shows before any work
     storage.check_writable(config.dataset)
+    if config.part is None:
+        return _build_whole(config, candidates)
+    return _build_part(config, parse_part(config.part), candidates)
+
+
+def _build_whole(config: ShardsConfig, candidates: Sequence[str]) -> Funnel:
     retry = config.retry == "transient"
     with storage.sole_writer(config.dataset), shard_metrics() as metrics:
+        require_no_parts(config.dataset)
         manifest = open_manifest(config.dataset, settings_of(config), config)
         storage.delete_partials(shards_folder(config.dataset))
         units = write_units(manifest, candidates, config.samples_per_shard, retry=retry)
@@ -74,16 +86,50 @@ def build_dataset(config: ShardsConfig) -> Funnel:
             logger.info("nothing to retry dataset=%s", config.dataset)
         # Retries last: as long as they are not done, their list is open, and a run that is killed
         # before then goes on with it instead of beginning another.
-        for part in ([unit for unit in units if not unit.retry_pass], again):
-            if part:
-                with demo_web(config.serve):
-                    _build(part, manifest, config, metrics)
+        for some in filter(None, ([unit for unit in units if not unit.retry_pass], again)):
+            written = time.monotonic()
+            try:
+                with closing(_built(some, manifest, config, metrics)) as built:
+                    for unit in built:
+                        storage.delete(unit.path)
+                        if time.monotonic() - written > MANIFEST_SECONDS:
+                            manifest.write()
+                            written = time.monotonic()
+            finally:
+                # Also when units failed or the user broke off: what is finished is finished.
+                manifest.write()
         return manifest.funnel()
 
 
-def _build(
+def _build_part(config: ShardsConfig, part: Part, candidates: Sequence[str]) -> Funnel:
+    """Others plan and build beside it; what the manifest records is the build of the whole."""
+    dataset, whole = config.dataset, (settings_of(config), replace(config, part=None))
+    config = replace(config, fetch=config.fetch.shared_by(part.count))
+    with sole_builder(dataset, part), shard_metrics() as metrics:
+        with turn(dataset, part):
+            manifest = open_manifest(dataset, *whole)
+            units = units_of_plan(manifest, candidates, config.samples_per_shard)
+        units = [unit for unit in units if part.takes(unit.shard)]
+        storage.delete_partials(shards_folder(dataset), [unit.shard for unit in units])
+        metrics.begin(len(units))
+        counts = len(manifest.shards), len(units)
+        logger.info("part=%s shards finished=%d to_build=%d", part, *counts)
+        try:
+            with closing(_built(units, manifest, config, metrics)) as built:
+                for _ in built:
+                    pass
+        finally:
+            with turn(dataset, part):
+                manifest = open_manifest(dataset, *whole)
+                left = planned_units(manifest)
+            logger.info("part=%s shards=%d unfinished=%d", part, len(manifest.shards), len(left))
+        return manifest.funnel()
+
+
+def _built(
     units: list[Unit], manifest: Manifest, config: ShardsConfig, metrics: ShardMetrics
-) -> None:
+) -> Generator[Unit]:
+    """The units as they are finished, and noted in the manifest; writing it is the caller's."""
     finished = ray_cluster.map_unordered(
         partial(build_shard, config=config),
         units,
@@ -94,29 +140,28 @@ def _build(
         deadline_seconds=config.unit_deadline_seconds + UNIT_GRACE_SECONDS,
         units_at_once=UNITS_AT_ONCE[config.engine],
     )
-    pace, written = Pace(started=time.monotonic()), time.monotonic()
+    pace, said = Pace(started=time.monotonic()), time.monotonic()
     funnel = manifest.funnel()
-    with log.progress(lambda: funnel.as_table("so far")) as progress:
+    with (
+        demo_web(config.serve),
+        log.progress(lambda: funnel.as_table("so far")) as progress,
+    ):
         task = progress.add_task("shards", total=len(units))
         try:
             for unit, info in finished:
                 manifest.add(info)
-                storage.delete(unit.path)
                 metrics.add(info)
                 pace.add(info)
                 funnel = funnel.merge(info.funnel)
                 now = time.monotonic()
                 progress.update(task, advance=1, description=f"shards {pace.at(now)}")
-                if now - written > MANIFEST_SECONDS:
-                    manifest.write()
+                if now - said > MANIFEST_SECONDS:
                     logger.info("shards finished=%d %s", len(manifest.shards), pace.at(now))
-                    written = now
+                    said = now
+                yield unit
         except UnitError:
             metrics.add_failed(len(units) - pace.shards)
             raise
-        finally:
-            # Also when units failed or the user broke off: what is finished is finished.
-            manifest.write()
 
 
 @dataclass(kw_only=True)

@@ -23,10 +23,11 @@ from diagonal_data.parquet import read_parquet
 from diagonal_data.retries import RETRY_SCHEMA, open_retry_list
 from diagonal_data.schema import CANDIDATE_SCHEMA
 from diagonal_data.uid_set import MalformedUidError, UidSet, packed_uids
-from diagonal_infra import storage
+from diagonal_infra import run_dir, storage
 from diagonal_infra.errors import UserError
 
 REQUIRED = ("uid", "url", "caption")
+PLANNED = ".planned.json"
 RETRY_PASS = "retry_pass"
 """Key in the Parquet metadata of a unit file that was cut from a retry list."""
 
@@ -81,7 +82,7 @@ def write_units(
     storage.delete_partials(folder)
     # Fixed before anything is fetched: what fails in this run is for the next retry.
     retries = open_retry_list(manifest) if retry else None
-    units = _planned_units(manifest)
+    units = planned_units(manifest)
     taken = [*manifest.shards, *(unit.shard for unit in units)]
     numbers = itertools.count(max(map(int, taken), default=-1) + 1)
     plans = [(0, _batches(candidates, CANDIDATE_SCHEMA), _uids_of(manifest, units))]
@@ -91,6 +92,32 @@ def write_units(
     for retry_pass, batches, known in plans:
         for table in plan_units(batches, known, samples_per_shard):
             units.append(_write_unit(folder, f"{next(numbers):08d}", table, retry_pass))
+    return _in_order(units)
+
+
+def units_of_plan(
+    manifest: Manifest, candidates: Sequence[str], samples_per_shard: int
+) -> list[Unit]:
+    """As `write_units`, but candidates that are as they were when last planned are not read.
+
+    For commands that take turns: the first one plans. DATASET/.planned.json tells the others of
+    which files, and how many shards there were, so that deleted ones are missed.
+    """
+    path = storage.join(manifest.dataset, PLANNED)
+    files = [[name, storage.size(name), storage.modified(name)] for name in candidates]
+
+    def record(units: list[Unit]) -> bytes:
+        return run_dir.to_json({"files": files, "shards": len(manifest.shards) + len(units)})
+
+    units = _in_order(planned_units(manifest))
+    if not storage.exists(path) or storage.read_bytes(path) != record(units):
+        units = write_units(manifest, candidates, samples_per_shard)
+        storage.write_bytes(path, record(units))
+    return units
+
+
+def _in_order(units: Iterable[Unit]) -> list[Unit]:
+    """Retries last."""
     return sorted(units, key=lambda unit: (unit.retry_pass > 0, unit.shard))
 
 
@@ -219,7 +246,7 @@ def _write_unit(folder: str, shard: str, table: pa.Table, retry_pass: int) -> Un
     return unit
 
 
-def _planned_units(manifest: Manifest) -> list[Unit]:
+def planned_units(manifest: Manifest) -> list[Unit]:
     """Units whose file is there; the file of a finished shard is a kill's leftover and goes."""
     folder = units_folder(manifest.dataset)
     units = []

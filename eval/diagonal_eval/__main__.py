@@ -16,16 +16,18 @@ diagonal_eval.sets list` shows the tasks there are. Besides: `diagonal_eval.zero
 `diagonal_eval.retrieval search`, `diagonal_eval.compare`.
 """
 
-from diagonal_eval import demo_eval
-from diagonal_eval.config import EvalConfig
-from diagonal_eval.probes.config import FineTuneConfig, ProbeConfig
-from diagonal_eval.probes.run import run_fine_tune, run_probes
-from diagonal_eval.recipes import EVAL
-from diagonal_eval.suite.config import SuiteConfig
-from diagonal_eval.suite.follow import follow
-from diagonal_eval.suite.run import evaluate
-from diagonal_infra.cli import run_command
-from diagonal_train.distributed import from_environment, in_process_group
+from diagonal_infra.cli import packages_of, run_command
+
+with packages_of("eval"):
+    from diagonal_eval import demo_eval
+    from diagonal_eval.config import EvalConfig
+    from diagonal_eval.probes.config import FineTuneConfig, ProbeConfig
+    from diagonal_eval.probes.run import run_fine_tune, run_probes
+    from diagonal_eval.recipes import EVAL
+    from diagonal_eval.suite.config import SuiteConfig
+    from diagonal_eval.suite.follow import follow
+    from diagonal_eval.suite.run import evaluate
+    from diagonal_train.distributed import from_environment, in_process_group
 
 
 def main(config: EvalConfig | SuiteConfig | ProbeConfig | FineTuneConfig) -> None:

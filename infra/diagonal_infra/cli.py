@@ -4,17 +4,17 @@ A recipe is a function without arguments that returns a frozen dataclass tree; i
 line is its help text. The flags come from the tree. tyro is used here and nowhere else.
 """
 
-import errno
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import tyro
 
 from diagonal_infra import log, run_dir
-from diagonal_infra.errors import DiagonalError, UserError
+from diagonal_infra.errors import DISK_FULL, DiagonalError, UserError
 from diagonal_infra.stage_metrics import serving_stage
 
 Config = TypeVar("Config")
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 USER_ERROR_EXIT_CODE = 2
 RESOLVE = "DIAGONAL_RESOLVE"
 """Set to 1, a command prints its configuration as JSON instead of doing anything."""
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def also(*flags: str) -> Any:
@@ -103,8 +102,28 @@ def run_command(
         if error.errno not in DISK_FULL:
             raise
         _leave(f"{error}; free space and run the same command again to go on", 1)
+    except ImportError as error:
+        # fsspec's, of a file system that is not installed: "Install s3fs to access S3".
+        if not str(error).startswith("Install "):
+            raise
+        _leave(f"{error}; it is one of the extras of pyproject.toml", USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:
         _leave("interrupted; run the same command again to go on", 130)
+
+
+@contextmanager
+def packages_of(extra: str) -> Iterator[None]:
+    """For a command's imports: a package that is not installed ends it with what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("diagonal_"):
+            raise
+        _leave(
+            f"no package {error.name!r} for {sys.executable}; it comes with the extra {extra!r}: "
+            f"uv pip install 'diagonal[{extra}]', or the train image in place of the data image",
+            USER_ERROR_EXIT_CODE,
+        )
 
 
 def _program() -> str:

@@ -8,8 +8,8 @@ import shlex
 import subprocess
 import sys
 
-from diagonal_infra import kubernetes, skypilot, slurm
-from diagonal_infra.slurm_script import plan_job
+from diagonal_infra import kubernetes, skypilot, slurm, storage
+from diagonal_infra.slurm_script import is_array, plan_job
 from diagonal_infra.work import Work
 
 logger = logging.getLogger(__name__)
@@ -21,8 +21,12 @@ def on_slurm(work: Work, *, dry: bool, follow: bool) -> int | None:
     sys.stdout.write(job.script)
     if dry:
         return None
+    if "://" in work.results:
+        # With the keys that the job will have: sbatch hands this environment on.
+        storage.check_writable(work.results)
     job_id = slurm.submit(job)
-    logger.info("job=%s name=%s log=%s", job_id, job.name, job.log_path(job_id))
+    log = job.log_path(f"{job_id}_*" if is_array(work) else job_id)
+    logger.info("job=%s name=%s log=%s", job_id, job.name, log)
     logger.info("results will be in %s", work.results)
     return int(slurm.follow(job, job_id) != "COMPLETED") if follow else None
 

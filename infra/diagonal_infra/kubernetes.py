@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,16 @@ from diagonal_infra.work import Work
 
 MANIFESTS = Path(__file__).parents[1] / "cluster" / "kuberay"
 POLL_SECONDS = 5.0
-START_MINUTES = 30
+START_MINUTES = 2
+"""How long a pod may take to start before warnings are shown; it is waited for all the same."""
+SHOWN = 5
+MAKING = {
+    "diagonal-redis": "make it with 'kubectl create secret generic diagonal-redis "
+    '--from-literal=password="$(openssl rand -hex 32)"\'',
+    "diagonal-storage": "pods would have no keys for the store. Make it with 'kubectl create "
+    "secret generic diagonal-storage --from-literal=AWS_ACCESS_KEY_ID=… "
+    "--from-literal=AWS_SECRET_ACCESS_KEY=…', or set kubernetes.pod_identity in the profile",
+}
 KINDS = {
     "train": ("job.batch", "diagonal-train"),
     "shards": ("rayjob.ray.io", "diagonal-shards"),
@@ -50,6 +59,8 @@ class Overlay:
     """The command with context and namespace."""
     folder: Path
     kustomization: str
+    secrets: tuple[str, ...]
+    """What the namespace must hold."""
 
 
 def plan_overlay(work: Work) -> Overlay:
@@ -78,7 +89,16 @@ def plan_overlay(work: Work) -> Overlay:
         kubectl=("kubectl", *context, "--namespace", settings.namespace),
         folder=folder,
         kustomization=kustomization(settings, kind, patches, folder),
+        secrets=tuple(secrets_for(work, settings, kind)),
     )
+
+
+def secrets_for(work: Work, settings: KubernetesSettings, kind: str) -> Iterator[str]:
+    """Names of the secrets without which pods would not start, or could not read and write."""
+    if kind == "rayjob.ray.io":
+        yield "diagonal-redis"
+    if not settings.pod_identity and any("://" in word for word in (work.results, *work.stage)):
+        yield "diagonal-storage"
 
 
 def kustomization(
@@ -144,8 +164,8 @@ def submit(overlay: Overlay) -> None:
     """Write the overlay and hand it to the cluster.
 
     Raises:
-        UserError: there is no kubectl, the namespace has such a job already, or the cluster
-            refuses this one.
+        UserError: there is no kubectl, the namespace has such a job already or lacks a secret.
+        DiagonalError: the cluster refuses the job, or does not answer.
     """
     if shutil.which("kubectl") is None:
         raise UserError("no kubectl on this machine")
@@ -156,6 +176,9 @@ def submit(overlay: Overlay) -> None:
             f"the namespace already has {overlay.kind}/{overlay.name}; end it with '{ending}' or "
             "use another namespace"
         )
+    for secret in overlay.secrets:
+        if not _is_there(overlay, secret):
+            raise UserError(f"the namespace has no secret {secret}; {MAKING[secret]}")
     storage.write_bytes(str(overlay.folder / "kustomization.yaml"), overlay.kustomization.encode())
     _run([*overlay.kubectl, "apply", "--kustomize", str(overlay.folder)])
 
@@ -170,10 +193,31 @@ def follow(overlay: Overlay, *, poll_seconds: float = POLL_SECONDS) -> bool:
     path = f"--output=jsonpath={STATUS[overlay.kind]}"
     asked = [*overlay.kubectl, "get", f"{overlay.kind}/{overlay.name}", path]
     while not (state := set(_run(asked).split())) & (GOOD | BAD):
-        subprocess.run([*overlay.kubectl, *logs], check=False)
+        if subprocess.run([*overlay.kubectl, *logs], check=False).returncode:
+            # Mostly pods that wait: for a node, an image or a secret.
+            logger.warning("no log yet; warnings of the namespace:\n%s", warnings(overlay))
         time.sleep(poll_seconds)
     logger.info("%s/%s %s", overlay.kind, overlay.name, " ".join(sorted(state)))
     return not state & BAD
+
+
+def warnings(overlay: Overlay) -> str:
+    """The last things that the cluster could not do, a line each."""
+    columns = "OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message"
+    words = ["events", "--field-selector=type=Warning", "--sort-by=.lastTimestamp"]
+    said = _run([*overlay.kubectl, "get", *words, f"--output=custom-columns={columns}"])
+    return "\n".join(said.splitlines()[-SHOWN:])
+
+
+def _is_there(overlay: Overlay, secret: str) -> bool:
+    """Whether the namespace has it, or may not be asked."""
+    asked = ["get", f"secret/{secret}", "--output=name", "--ignore-not-found"]
+    try:
+        return bool(_run([*overlay.kubectl, *asked]).strip())
+    except DiagonalError as error:
+        if "(Forbidden)" not in str(error):
+            raise
+        return True
 
 
 def _run(command: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from diagonal_infra.errors import StorageError, UserError
+from diagonal_infra.errors import BusyError, StorageError
 from diagonal_infra.object_store import raised_errors, storage_errors
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def sole_holder(filesystem: Any, path: str, *, folder: str) -> Iterator[None]:
     """Hold the lease object `path` for the block; `folder` is what messages call it.
 
     Raises:
-        UserError: another process holds it.
+        BusyError: another process holds it.
         StorageError: the store failed, or another took the lease over in the meantime.
     """
     lease = _Lease(filesystem, path, folder)
@@ -107,7 +107,7 @@ class _Lease:
         if held and held.seconds_left <= 0 and self._put(self._seconds, IfMatch=held.etag):
             return
         owner = held.owner if held else "unknown"
-        raise UserError(
+        raise BusyError(
             f"another run ({owner}) is writing to {self._folder!r}; "
             "wait for it or choose another folder"
         )

@@ -65,6 +65,9 @@ class SlurmSettings:
     """How long before the limit ranks are told to save."""
     max_requeues: int = 100
     """How often a job that was told to stop queues itself again."""
+    array: bool = False
+    """Shards by a job array, --nodes tasks of one node each, in place of one Ray cluster of all:
+    tasks start as nodes become free."""
     logs: str = "out/slurm"
     """Folder of scripts and logs, which all nodes see."""
     options: tuple[str, ...] = ()
@@ -88,6 +91,8 @@ class KubernetesSettings:
     """Image of workers that fetch, with its tag."""
     train_image: str
     """Image of training, with its tag."""
+    pod_identity: bool = False
+    """Pods reach the store by their service account; else the secret diagonal-storage is needed."""
     namespace: str = "default"
     """One training run and one build of shards at a time."""
     context: str | None = None

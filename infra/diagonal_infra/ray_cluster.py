@@ -11,6 +11,8 @@ Start drivers with `.venv/bin/python`: under `uv run` Ray rebuilds the environme
 
 import logging
 import os
+import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +20,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 import ray
+from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from diagonal_infra import tally
-from diagonal_infra.errors import UnitError
+from diagonal_infra.errors import DISK_FULL, UnitError, UserError
 from diagonal_infra.ray_environment import ENVIRONMENT
 from diagonal_infra.ray_workers import ATTEMPTS, Workers
 from diagonal_infra.shared import Here, Shared
@@ -31,6 +34,12 @@ Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 200 * 2**20
+ANSWER_SECONDS = 30.0
+LOOK_SECONDS = 3.0
+JOINING = (
+    "check RAY_ADDRESS (--address of launch), that its head is up, and RAY_AUTH_MODE and "
+    "RAY_AUTH_TOKEN, which must be those of the cluster"
+)
 LISTED = 50
 """Most failed units named in the last message."""
 
@@ -47,8 +56,14 @@ def start(num_cpus: int) -> Iterator[None]:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(**quiet)
+    if address := os.environ.get("RAY_ADDRESS"):
+        require_answer(address)
+        try:
+            ray.init(**quiet)
+        except (AuthenticationError, ConnectionError, RuntimeError) as error:
+            raise UserError(
+                f"the Ray cluster at {address} refuses us: {error}; {JOINING}"
+            ) from error
     else:
         ray.init(
             address="local",
@@ -61,6 +76,27 @@ def start(num_cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def require_answer(address: str) -> None:
+    """Return when somebody listens at `HOST:PORT`; Ray itself would try for many minutes.
+
+    Raises:
+        UserError: nobody does for so long.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return  # `auto`, `local`
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=LOOK_SECONDS).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                said = f"no Ray cluster answers at {address} in {ANSWER_SECONDS:.0f} s: {error}"
+                raise UserError(f"{said}; {JOINING}") from error
+        time.sleep(LOOK_SECONDS)
 
 
 class OnRay:
@@ -116,6 +152,7 @@ def map_unordered(
         gpus_per_worker: of the cluster's, which no other worker gets meanwhile; a fraction shares.
 
     Raises:
+        OSError: the disk is full; only in this process, for a node of a cluster may have room.
         UnitError: after all others are done, if some failed `ATTEMPTS` times, be it by an
             exception, a crash, the deadline or the loss of their node.
     """
@@ -153,9 +190,11 @@ def _map_here(
             tally.now().begin(item)
             try:
                 result = function(item)
-            except Exception:
-                logger.exception("unit failed item=%s attempt=%d", item, attempt)
+            except Exception as error:
                 tally.now().end(item, "failed")
+                if isinstance(error, OSError) and error.errno in DISK_FULL:
+                    raise
+                logger.exception("unit failed item=%s attempt=%d", item, attempt)
             else:
                 tally.now().end(item, "finished")
                 yield item, result

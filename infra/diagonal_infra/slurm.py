@@ -1,17 +1,18 @@
 """Slurm's own commands: hand in a job once, follow it to its end.
 
-    live_job ─► test ─► submit ─► follow: the log as it grows, then the job's last state
+    refuse_second ─► test ─► submit ─► follow: the log as it grows, then the job's last state
 
-Following asks `scontrol` every few seconds. Breaking it off (Ctrl-C) leaves the job alone.
+An array has a log and a state for each task. Following asks `squeue` every few seconds. Breaking it
+off (Ctrl-C) leaves the job alone.
 """
 
 import logging
-import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from diagonal_infra import storage
@@ -43,6 +44,8 @@ STUCK = {
     "QOSNotAllowed",
 }
 """Reasons for waiting that stay until a person changes something."""
+NO_TASK = "N/A"
+"""What squeue calls the task of a job that is no array."""
 logger = logging.getLogger(__name__)
 
 
@@ -73,47 +76,55 @@ def refuse_second(job: Job) -> None:
         UserError: there is one.
         DiagonalError: Slurm does not answer.
     """
-    command = ["squeue", "--me", "--noheader", f"--name={job.name}", "--format=%i %T"]
+    command = ["squeue", "--me", "--noheader", f"--name={job.name}", "--format=%F %K %T"]
     listed = _asked(command).splitlines()
     if listed:
-        job_id, _, state = listed[0].partition(" ")
+        job_id, task, state = listed[0].split(maxsplit=2)
+        log = job.log_path(job_id if task == NO_TASK else f"{job_id}_*")
         raise UserError(
-            f"job {job_id} ({state}) already makes {job.results}; read {job.log_path(job_id)}, or "
-            f"end it with 'scancel {job_id}'"
+            f"job {job_id} ({state}) already makes {job.results}; read {log}, or end it with "
+            f"'scancel {job_id}'"
         )
 
 
 def follow(job: Job, job_id: str, *, poll_seconds: float = POLL_SECONDS) -> str:
     """Show the job's log as it grows and its states as they change; the last state.
 
+    Of an array's tasks, that of one which did not complete, if there is one.
+
     Raises:
         UserError: the job could never start; it is taken out of the queue.
         DiagonalError: Slurm does not answer.
     """
-    log, shown, last = Path(job.log_path(job_id)), 0, ""
+    states: dict[str, str] = {}
+    shown: Counter[str] = Counter()
+    last = ""
     try:
         while True:
-            state = state_of(job_id)
+            states = states_of(job_id, states)
+            state = summary(states.values())
             if state != last:
                 logger.info("job=%s state=%s", job_id, state)
-            shown, last = _show(log, shown), state
-            if state in OVER:
-                return state
-            refuse_stuck(job_id, state)
+            last = state
+            for each in states:
+                shown[each] += _show(each, Path(job.log_path(each)), shown[each])
+            if all(each in OVER for each in states.values()):
+                return next((each for each in states.values() if each != "COMPLETED"), "COMPLETED")
+            refuse_stuck(job_id, states.values())
             time.sleep(poll_seconds)
     except KeyboardInterrupt:
-        logger.info("job=%s goes on; 'scancel %s' ends it, log=%s", job_id, job_id, log)
+        logger.info("job=%s goes on; 'scancel %s' ends it", job_id, job_id)
         raise
 
 
-def refuse_stuck(job_id: str, state: str) -> None:
+def refuse_stuck(job_id: str, states: Iterable[str]) -> None:
     """A job whose turn never comes is taken out of the queue.
 
     Raises:
         UserError: this is one.
     """
-    reason = state.removeprefix("PENDING (").removesuffix(")")
-    if reason in STUCK:
+    reasons = {state.removeprefix("PENDING (").removesuffix(")") for state in states}
+    for reason in sorted(reasons & STUCK):
         _asked(["scancel", job_id])
         raise UserError(
             f"job {job_id} would wait for ever: {reason}; it was taken out of the queue. Change "
@@ -121,28 +132,47 @@ def refuse_stuck(job_id: str, state: str) -> None:
         )
 
 
-def state_of(job_id: str) -> str:
-    """`RUNNING`, or `PENDING (Resources)`; a job that Slurm has forgotten is `COMPLETED`."""
-    done = _run(["scontrol", "show", "job", "--oneliner", job_id])
-    if "Invalid job id" in done.stderr:
-        return "COMPLETED"
-    if done.returncode:
-        raise DiagonalError(f"scontrol does not know job {job_id}: {done.stderr.strip()}")
-    fields = dict(re.findall(r"(\w+)=(\S+)", done.stdout))
-    waits = fields["JobState"] == "PENDING"
-    return f"PENDING ({fields['Reason']})" if waits else fields["JobState"]
+def states_of(job_id: str, before: Mapping[str, str]) -> dict[str, str]:
+    """`RUNNING`, or `PENDING (Resources)`, of the job, or of each task of an array by its id.
+
+    What Slurm has forgotten since `before` is over: it is `COMPLETED` unless it was seen to fail.
+    """
+    asked = ["squeue", "--noheader", "--array", "--states=all", f"--jobs={job_id}"]
+    done = _run([*asked, "--format=%i %T %r"])
+    if done.returncode and "Invalid job id" not in done.stderr:
+        raise DiagonalError(f"squeue does not tell of job {job_id}: {done.stderr.strip()}")
+    found = {}
+    for line in done.stdout.splitlines():
+        name, state, reason = line.split(maxsplit=2)
+        found[name] = f"PENDING ({reason})" if state == "PENDING" else state
+    if not before:
+        return found or {job_id: "COMPLETED"}
+    forgotten = {name: was if was in OVER else "COMPLETED" for name, was in before.items()}
+    return forgotten | found
 
 
-def _show(log: Path, shown: int) -> int:
-    """Write what the log has beyond `shown` bytes to stdout; how many it has."""
+def summary(states: Iterable[str]) -> str:
+    """`RUNNING`; of several tasks `2 COMPLETED, 6 RUNNING`."""
+    counts = Counter(states)
+    if counts.total() == 1:
+        return next(iter(counts))
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+
+
+def _show(name: str, log: Path, shown: int) -> int:
+    """Write what the log has beyond `shown` bytes to stdout, and of which task; how many it was."""
     if not log.exists():
-        return shown
+        return 0
     with log.open("rb") as file:
         file.seek(shown)
         news = file.read()
+    if news and "_" in name:
+        sys.stdout.write(f"task {name}:\n")
+    # Through one writer, in order.
+    sys.stdout.flush()
     sys.stdout.buffer.write(news)
     sys.stdout.flush()
-    return shown + len(news)
+    return len(news)
 
 
 def _asked(command: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 ranks.sbatch   a process for each rank: train, eval, and in one process what knows no other
 ray.sbatch     a Ray cluster of the job's nodes: shards, reshard, scores
+array.sbatch   one of many tasks, each with a node and a part of the shards
 
 A template's `@{name}` is a value; every value of a user's is quoted for the shell.
 """
@@ -45,7 +46,7 @@ class Job:
         return str(Path(self.folder) / f"{self.name}.sbatch")
 
     def log_path(self, job_id: str) -> str:
-        """What the job writes to; `%j` is Slurm's name for the id."""
+        """What the job writes to, or a task of an array, whose id is `123_4`."""
         return str(Path(self.folder) / f"{self.name}-{job_id}.log")
 
 
@@ -55,12 +56,14 @@ def plan_job(work: Work) -> Job:
     Raises:
         UserError: logs would go where sbatch cannot put them.
     """
-    settings, shape = work.profile.slurm, work.shape
+    settings, shape, as_array = work.profile.slurm, work.shape, is_array(work)
     folder = str(Path(work.workdir) / settings.logs)
     if re.search(r"\s", folder):
         raise UserError(f"the profile's slurm.logs is in {folder!r}; sbatch takes no blanks there")
     python = work.profile.python or sys.executable
-    own = [f"--job-name={work.name}", f"--output={folder}/{work.name}-%j.log"]
+    # Slurm's names for the id, and for that of the array and of the task.
+    log = f"{work.name}-{'%A_%a' if as_array else '%j'}.log"
+    own = [f"--job-name={work.name}", f"--output={folder}/{log}"]
     values = {
         "header": "\n".join(f"#SBATCH {each}" for each in (*own, *header(work))),
         "workdir": shlex.quote(work.workdir),
@@ -75,16 +78,22 @@ def plan_job(work: Work) -> Job:
         "command": _command(work, python),
         "finished": _finished(work, python),
     }
-    script = _read_template("ray" if shape.on_ray else "ranks").substitute(values)
+    template = "array" if as_array else "ray" if shape.on_ray else "ranks"
+    script = _read_template(template).substitute(values)
     return Job(name=work.name, script=script, folder=folder, results=work.results)
+
+
+def is_array(work: Work) -> bool:
+    """Whether it is an array of jobs of one node each."""
+    return work.profile.slurm.array and work.target == "shards"
 
 
 def header(work: Work) -> list[str]:
     """Options of sbatch, but for name and log."""
-    slurm, shape = work.profile.slurm, work.shape
+    slurm, shape, as_array = work.profile.slurm, work.shape, is_array(work)
     partition = slurm.gpu_partition if work.target in ON_GPUS else slurm.cpu_partition
     options = [
-        f"--nodes={shape.nodes}",
+        f"--nodes={1 if as_array else shape.nodes}",
         f"--ntasks-per-node={1 if shape.on_ray else shape.per_node}",
         f"--cpus-per-task={shape.cpus}",
         f"--time={slurm.time_limit}",
@@ -95,7 +104,9 @@ def header(work: Work) -> list[str]:
         # Two of a name never run at once, also if both were submitted in the same instant.
         "--dependency=singleton",
     ]
-    if shape.on_ray:
+    if as_array:
+        options.append(f"--array=1-{shape.nodes}")
+    elif shape.on_ray:
         # `ray stop`, with which symmetric-run ends, would end another job's Ray too.
         options.append("--exclusive")
     named = {"gres": shape.gpus and f"gpu:{shape.gpus}", "partition": partition}
@@ -113,7 +124,8 @@ def exports(profile: Profile, *, on_ray: bool) -> list[str]:
 def _command(work: Work, python: str) -> str:
     recipe, *flags = work.stage
     shape = work.shape
-    on_ray = [*RAY_FLAGS[work.target], "--workers", str(shape.processes)] if shape.on_ray else []
+    workers = shape.per_node if is_array(work) else shape.processes
+    on_ray = [*RAY_FLAGS[work.target], "--workers", str(workers)] if shape.on_ray else []
     return shlex.join([python, "-m", MODULES[work.target], recipe, *on_ray, *flags])
 
 

@@ -5,11 +5,13 @@ object appears when its upload is completed (object_store.py); on other file sys
 aside and moved. Errors are `StorageError`s with the path, except those of local reads and writes.
 """
 
+import errno
 import fcntl
 import os
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,10 +20,13 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from diagonal_infra import lease, object_store
-from diagonal_infra.errors import StorageError, UserError
+from diagonal_infra.errors import BusyError, StorageError, UserError
 from diagonal_infra.object_store import storage_errors
 
 LOCK_NAME = ".lock"
+LOOK_SECONDS = 1.0
+"""Between two looks of who waits for a lock."""
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 PARTIAL_MARK = ".partial-"
 """Part of the name of a file that is still being written; readers and listings pass it over."""
 
@@ -194,12 +199,14 @@ def size(path: str) -> int:
         return filesystem.size(inner)
 
 
-def delete_partials(folder: str) -> None:
-    """Remove what killed writers left in a local folder."""
+def delete_partials(folder: str, stems: Iterable[str] = ("",)) -> None:
+    """Remove what killed writers left in a local folder, of files whose names begin with a stem."""
     filesystem, inner = url_to_fs(folder)
     if isinstance(filesystem, LocalFileSystem) and Path(inner).is_dir():
+        begins = tuple(stems)
         for leftover in Path(inner).glob(f"*{PARTIAL_MARK}*"):
-            leftover.unlink(missing_ok=True)
+            if leftover.name.startswith(begins):
+                leftover.unlink(missing_ok=True)
 
 
 def check_writable(folder: str) -> None:
@@ -220,24 +227,50 @@ def check_writable(folder: str) -> None:
 
 
 @contextmanager
-def sole_writer(folder: str) -> Iterator[None]:
+def sole_writer(
+    folder: str, *, lock: str = LOCK_NAME, patience_seconds: float = 0.0
+) -> Iterator[None]:
     """Hold a folder against a second writer for the block.
 
     Locally the lock is the kernel's (flock), which goes with the process; on S3 a lease object,
     which a killed writer leaves for a minute. Other stores have no such lock.
 
+    Args:
+        folder: must be there, if it is local.
+        lock: name of the file or object in it; locks of other names do not exclude each other.
+        patience_seconds: how long to wait for another holder.
+
     Raises:
-        UserError: another process holds it.
+        BusyError: another process holds it.
+        UserError: the file system has no locks.
     """
+    deadline = time.monotonic() + patience_seconds
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(_held(folder, lock))
+                break
+            except BusyError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(LOOK_SECONDS)
+        yield
+
+
+def has_locks(folder: str) -> bool:
+    """Whether `sole_writer` keeps others out there."""
+    filesystem, _ = url_to_fs(folder)
+    local = isinstance(filesystem, LocalFileSystem)
+    return local or object_store.speaks(filesystem, object_store.S3)
+
+
+def _held(folder: str, lock: str) -> AbstractContextManager[None]:
     filesystem, inner = url_to_fs(folder)
     if isinstance(filesystem, LocalFileSystem):
-        with _flock(folder, Path(inner) / LOCK_NAME):
-            yield
-    elif object_store.speaks(filesystem, object_store.S3):
-        with lease.sole_holder(filesystem, join(inner, LOCK_NAME), folder=folder):
-            yield
-    else:
-        yield
+        return _flock(folder, Path(inner) / lock)
+    if object_store.speaks(filesystem, object_store.S3):
+        return lease.sole_holder(filesystem, join(inner, lock), folder=folder)
+    return nullcontext()
 
 
 @contextmanager
@@ -246,7 +279,12 @@ def _flock(folder: str, path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(
+            if error.errno in NO_LOCKS:
+                raise UserError(
+                    f"the file system of {folder!r} has no locks: {error.strerror}; mount it with "
+                    "them (Lustre: -o flock) or choose another folder"
+                ) from error
+            raise BusyError(
                 f"another run is writing to {folder!r}; wait for it or choose another folder"
             ) from error
         yield

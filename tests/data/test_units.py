@@ -1,3 +1,5 @@
+import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +9,16 @@ import pytest
 from diagonal_data.manifest import Manifest
 from diagonal_data.schema import candidate_for, candidates_table
 from diagonal_data.uid_set import UidSet, packed_uids
-from diagonal_data.units import check_candidates, first_urls, plan_units, read_unit, write_units
+from diagonal_data.units import (
+    PLANNED,
+    check_candidates,
+    first_urls,
+    plan_units,
+    read_unit,
+    units_of_plan,
+    write_units,
+)
+from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
 
@@ -138,3 +149,30 @@ def test_the_first_urls_are_those_of_the_first_row_group_with_rows(tmp_path: Pat
     pq.write_table(candidates(0, 5), tmp_path / "1.parquet", row_group_size=2)
     paths = [str(tmp_path / f"{i}.parquet") for i in range(2)]
     assert list(first_urls(paths)) == ["http://a/0", "http://a/1"]
+
+
+def shared_plan(folder: Path) -> list[list[str]]:
+    """What a command that builds a part plans."""
+    manifest = Manifest(dataset=str(folder / "d"), settings={})
+    units = units_of_plan(manifest, check_candidates(str(folder / "c")), 2)
+    return [read_unit(unit)["caption"].to_pylist() for unit in units]
+
+
+def test_what_was_planned_is_not_read_again(folder: Path) -> None:
+    first, path = shared_plan(folder), folder / "c" / "part-00000.parquet"
+    assert first == [["cat 0", "cat 1"], ["cat 2", "cat 3"], ["cat 4"]]
+    # Other candidates, said to be those that were planned.
+    pq.write_table(candidates(0, 9), path)
+    record = folder / "d" / PLANNED
+    said = json.loads(record.read_text())
+    said["files"] = [[str(path), path.stat().st_size, storage.modified(str(path))]]
+    record.write_text(json.dumps(said, indent=2) + "\n")
+    assert shared_plan(folder) == first
+    os.utime(path, (1, 1))
+    assert shared_plan(folder) == [*first, ["cat 5", "cat 6"], ["cat 7", "cat 8"]]
+
+
+def test_a_planned_shard_that_was_deleted_is_planned_again(folder: Path) -> None:
+    first = shared_plan(folder)
+    (folder / "d" / "units" / "00000001.parquet").unlink()
+    assert sorted(shared_plan(folder)) == sorted(first)

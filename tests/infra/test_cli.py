@@ -1,9 +1,14 @@
 import errno
+import importlib
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from diagonal_infra.cli import parse_recipe, run_command
+from diagonal_infra.cli import packages_of, parse_recipe, run_command
 from diagonal_infra.errors import DiagonalError, UserError
 
 
@@ -57,6 +62,36 @@ def test_what_cannot_be_parsed_ends_with_code_2(args: list[str]) -> None:
     assert left.value.code == 2
 
 
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as left, packages_of("train"):
+        importlib.import_module("no_such_package")
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "error: no package 'no_such_package'" in said
+    assert "the extra 'train'" in said
+    with pytest.raises(ModuleNotFoundError), packages_of("train"):
+        importlib.import_module("diagonal_infra.no_such_module")
+
+
+@pytest.mark.parametrize(
+    "module", ["diagonal_train", "diagonal_eval", "diagonal_eval.scores"], ids=str
+)
+def test_without_torch_stages_say_what_they_need(module: str, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('none', name='torch')")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-m", module, "demo"],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no package 'torch'")
+
+
 def test_help_shows_recipes_fields_and_units(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         parse("--help")
@@ -82,6 +117,7 @@ def test_a_value_that_the_configuration_refuses_is_the_users_mistake(
         (UserError("no such thing"), 2),
         (DiagonalError("trouble"), 1),
         (OSError(errno.ENOSPC, "No space left on device", "x/y"), 1),
+        (ImportError("Install s3fs to access S3"), 2),
         (KeyboardInterrupt(), 130),
     ],
 )

@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from packaging.requirements import Requirement
 from tests.image_builds import REPOSITORY, REVISION, Container
 
 from diagonal_data.manifest import read_manifest
@@ -15,6 +17,7 @@ from diagonal_data.schema import candidate_for, candidates_table
 
 DOCKERFILE = REPOSITORY / "infra" / "images" / "Dockerfile"
 MOST_BYTES = 1_500_000_000
+REQUIREMENTS = [REPOSITORY / "requirements" / name for name in ("all.txt", "cluster.txt")]
 PINNED = re.compile(r"^([\w.-]+)==([\w.]+)", re.MULTILINE)
 DISTRIBUTIONS = """
 from importlib.metadata import distributions
@@ -74,19 +77,51 @@ def test_what_is_copied_is_all_that_is_sent_to_the_builder() -> None:
     assert [line for line in ignored if line[0] not in "#!"] == ["*", "**/__pycache__"]
 
 
-def test_extras_are_those_of_the_project() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    extras = set(re.findall(r"--extra (\S+)", DOCKERFILE.read_text()))
+def test_extras_and_groups_are_those_of_the_project() -> None:
+    table = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    extras, groups = (
+        set(re.findall(rf"--{kind} (\S+)", DOCKERFILE.read_text())) for kind in ("extra", "group")
+    )
     assert extras
-    assert extras <= project["optional-dependencies"].keys()
+    assert extras <= table["project"]["optional-dependencies"].keys()
+    assert groups == table["dependency-groups"].keys()
+
+
+def test_nothing_is_installed_without_a_pin() -> None:
+    text = DOCKERFILE.read_text().replace("\\\n", " ")
+    installs = re.findall(r"pip install (.*)$", text, re.MULTILINE)
+    tools, *packages = installs
+    assert tools.startswith("--no-cache-dir --constraint /tmp/build.txt uv ")
+    own = [each for each in packages if "--no-deps" in each]
+    assert len(own) == len(packages) - len(own) == 2
+    assert all("--build-constraints /tmp/build.txt ." in each for each in own)
+    for line in (each for each in packages if each not in own):
+        constraints = re.findall(r"--constraints (\S+)", line)
+        assert constraints == [f"requirements/{path.name}" for path in REQUIREMENTS]
+        # Extras and groups are in the pins; what has a name of its own would not be.
+        assert re.sub(r"--\S+ \S+", "", line).split() in ([], ["${ALSO}"])
+
+
+def test_what_clusters_add_is_pinned_and_agrees_with_the_rest() -> None:
+    base, added = (dict(pins(path.read_text())) for path in REQUIREMENTS)
+    assert {name for name in base.keys() & added.keys() if base[name] != added[name]} == set()
+    wanted = {
+        re.sub(r"[-_.]+", "-", requirement.name).lower()
+        for requirement in map(Requirement, requires("ray") or ())
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "default"})
+    }
+    assert "aiohttp-cors" in wanted
+    assert wanted | {"ray", "boto3"} <= added.keys()
+    # With it in `make setup`, every Ray on a laptop would start the dashboard's agent.
+    assert "aiohttp-cors" not in base
 
 
 def check_packages(image: Container) -> None:
     """All that is ours can be imported; what has a pin has that version; no torch."""
     image.run("python", "-c", IMPORTS)
     installed = pins(image.run("python", "-c", DISTRIBUTIONS))
-    pinned = pins((REPOSITORY / "requirements" / "all.txt").read_text())
-    assert {each for each in installed - pinned if each[0] in dict(pinned)} == set()
+    pinned = set().union(*(pins(path.read_text()) for path in REQUIREMENTS))
+    assert {name for name, _ in installed - pinned} == {"diagonal"}
     assert not dict(installed).keys() & {"torch", "open-clip-torch", "transformers"}
     compiled = image.root.glob("opt/diagonal/lib/*/site-packages/*/__pycache__")
     assert {"ray", "diagonal_data"} <= {path.parent.name for path in compiled}

@@ -112,13 +112,16 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "#!/bin/sh\n"
         f'echo "$*" >>{folder}/calls\n'
         'case "$*" in\n'
+        f"*' get secret/'*) cat {folder}/secret ;;\n"
+        f"*' get events '*) cat {folder}/events ;;\n"
         f"*' get '*) sed -n 1p {folder}/answers; sed -i 1d {folder}/answers ;;\n"
-        "*' logs '*) echo a line of the log ;;\n"
+        f"*' logs '*) echo a line of the log; [ ! -e {folder}/events ] ;;\n"
         f"*' apply '*) [ ! -e {folder}/refuse ] || {{ echo forbidden >&2; exit 1; }} ;;\n"
         "esac\n"
     )
     program.chmod(0o755)
     (folder / "answers").touch()
+    (folder / "secret").write_text("secret/x\n")
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     return folder
 
@@ -133,7 +136,7 @@ def test_a_job_is_handed_in_and_followed_through_a_new_pod(
     assert capfd.readouterr().out.splitlines() == ["a line of the log"] * 2
     calls = (kubectl / "calls").read_text().splitlines()
     assert all(call.startswith("--context lab --namespace clip ") for call in calls)
-    assert f"apply --kustomize {overlay.folder}" in calls[1]
+    assert f"apply --kustomize {overlay.folder}" in calls[2]
 
 
 def test_a_job_that_failed_is_not_finished(tmp_path: Path, kubectl: Path) -> None:
@@ -148,6 +151,50 @@ def test_a_job_that_is_there_already_is_not_handed_in_again(tmp_path: Path, kube
     with pytest.raises(UserError, match=r"already has job\.batch/diagonal-train; end it with"):
         submit(overlay)
     assert "apply" not in (kubectl / "calls").read_text()
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "message"),
+    [
+        (
+            "train",
+            {},
+            r"no secret diagonal-storage; pods would .*kubernetes\.pod_identity",
+        ),
+        ("shards", {"pod_identity": True}, "no secret diagonal-redis; make it with"),
+    ],
+)
+def test_secrets_that_are_missing_are_named_before_pods_wait_for_them(
+    tmp_path: Path, kubectl: Path, target: str, changes: dict[str, Any], message: str
+) -> None:
+    (kubectl / "secret").write_text("")
+    with pytest.raises(UserError, match=message):
+        submit(plan_overlay(work(tmp_path, target, **changes)))
+    assert "apply" not in (kubectl / "calls").read_text()
+
+
+def test_who_may_not_look_at_secrets_may_still_launch(tmp_path: Path, kubectl: Path) -> None:
+    program = kubectl / "kubectl"
+    said = "Error from server (Forbidden): secrets are forbidden"
+    refusing = f"echo '{said}' >&2; exit 1"
+    program.write_text(program.read_text().replace(f"cat {kubectl}/secret", refusing))
+    submit(plan_overlay(work(tmp_path, "train")))
+    assert "apply" in (kubectl / "calls").read_text()
+
+
+def test_pods_with_an_identity_of_their_own_need_no_keys(tmp_path: Path, kubectl: Path) -> None:
+    (kubectl / "secret").write_text("")
+    submit(plan_overlay(work(tmp_path, "train", pod_identity=True)))
+    assert "apply" in (kubectl / "calls").read_text()
+
+
+def test_why_pods_wait_is_shown(
+    tmp_path: Path, kubectl: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (kubectl / "events").write_text("diagonal-train-0 FailedScheduling 0/3 nodes are available\n")
+    (kubectl / "answers").write_text("\nComplete\n")
+    assert follow(plan_overlay(work(tmp_path, "train")), poll_seconds=0)
+    assert "FailedScheduling 0/3 nodes are available" in caplog.text
 
 
 def test_a_cluster_that_refuses_is_quoted(tmp_path: Path, kubectl: Path) -> None:

@@ -112,6 +112,20 @@ def test_a_dry_launch_prints_the_script_and_hands_nothing_in(
     assert not (tmp_path / "logs").exists()
 
 
+def test_a_store_without_keys_is_refused_before_the_job_is_handed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    # Nothing outside this machine is asked for keys.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"cannot write to 's3://bucket/d'.*credentials.*the keys"):
+        main(launch_config(tmp_path, "shards"), ["--dataset", "s3://bucket/d"])
+    assert not (tmp_path / "logs").exists()
+
+
 @pytest.mark.parametrize(
     ("target", "recipe", "flags", "said"),
     [

@@ -61,10 +61,21 @@ def test_a_ray_cluster_has_one_task_on_each_node_and_the_nodes_to_itself() -> No
     assert "RAY_health_check_period_ms" in script
 
 
-@pytest.mark.parametrize("target", ["train", "eval", "filters", "shards", "scores"])
-def test_scripts_are_clean(target: str, tmp_path: Path) -> None:
+AS_ARRAY = dataclasses.replace(PROFILE, slurm=dataclasses.replace(PROFILE.slurm, array=True))
+
+
+@pytest.mark.parametrize(
+    ("target", "profile"),
+    [
+        *((target, PROFILE) for target in ("train", "eval", "filters", "shards", "scores")),
+        ("shards", AS_ARRAY),
+    ],
+    ids=["train", "eval", "filters", "shards", "scores", "array"],
+)
+def test_scripts_are_clean(target: str, profile: Profile, tmp_path: Path) -> None:
     script = tmp_path / f"{target}.sh"
-    script.write_text(script_of(target, 1, "--note", "it's 5 > 3; rm *"))
+    planned = work(target, 1, flags=("--note", "it's 5 > 3; rm *"))
+    script.write_text(plan_job(dataclasses.replace(planned, profile=profile)).script)
     shellcheck = Path(sys.executable).with_name("shellcheck")
     subprocess.run([shellcheck, str(script)], check=True)
 

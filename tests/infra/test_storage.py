@@ -38,6 +38,8 @@ def test_a_killed_writers_leftover_is_not_listed_and_can_be_removed(tmp_path: Pa
     (tmp_path / f"a.tar{storage.PARTIAL_MARK}123").write_bytes(b"half")
     (tmp_path / "b.tar").write_bytes(b"whole")
     assert storage.list_files(str(tmp_path)) == ["b.tar"]
+    storage.delete_partials(str(tmp_path), ["b", "c"])
+    assert len(list(tmp_path.iterdir())) == 2
     storage.delete_partials(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["b.tar"]
 
@@ -103,6 +105,13 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
             second.__enter__()
     with storage.sole_writer(str(tmp_path)):
         assert (tmp_path / storage.LOCK_NAME).exists()
+
+
+def test_locks_of_two_names_do_not_exclude_each_other(tmp_path: Path) -> None:
+    with storage.sole_writer(str(tmp_path)), storage.sole_writer(str(tmp_path), lock=".other"):
+        third = storage.sole_writer(str(tmp_path), lock=".other")
+        with pytest.raises(UserError, match="another run is writing"):
+            third.__enter__()
 
 
 @pytest.mark.parametrize("scheme", ["", "memory://"])

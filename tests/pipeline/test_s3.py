@@ -170,6 +170,19 @@ def test_a_dataset_on_s3_is_the_local_one_and_is_built_once(
     assert storage.list_files(f"{s3}/units") == []
 
 
+def test_parts_beside_each_other_on_s3_are_the_local_dataset(s3: str, config: ShardsConfig) -> None:
+    build_dataset(config)
+    parts = [replace(config, dataset=s3, part=f"{number}/2") for number in (1, 2)]
+    threads = [threading.Thread(target=build_dataset, args=(part,)) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tars(s3) == tars(config.dataset)
+    assert read_manifest(s3)["shards"] == read_manifest(config.dataset)["shards"]
+    assert storage.list_files(f"{s3}/units") == []
+
+
 def test_filter_takedown_reshard_and_compact_give_the_local_bytes(
     s3: str, config: ShardsConfig, tmp_path: Path
 ) -> None:

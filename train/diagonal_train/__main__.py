@@ -13,11 +13,13 @@ import sys
 
 from diagonal_infra import cli
 from diagonal_infra.errors import UserError
-from diagonal_train.config.train import TrainConfig
-from diagonal_train.distributed import from_environment
-from diagonal_train.loop import TrainResult, train
-from diagonal_train.planning.dry_run import dry_run
-from diagonal_train.recipes import TRAIN
+
+with cli.packages_of("train"):
+    from diagonal_train.config.train import TrainConfig
+    from diagonal_train.distributed import from_environment
+    from diagonal_train.loop import TrainResult, train
+    from diagonal_train.planning.dry_run import dry_run
+    from diagonal_train.recipes import TRAIN
 
 STOPPED_EXIT_CODE = 128 + 15
 logger = logging.getLogger(__name__)

@@ -17,9 +17,11 @@ the work is done on Ray.
 
 import logging
 
-from diagonal_eval.scores.config import SCORES, ScoresConfig
-from diagonal_eval.scores.run import write_scores
-from diagonal_infra.cli import run_command
+from diagonal_infra.cli import packages_of, run_command
+
+with packages_of("eval"):
+    from diagonal_eval.scores.config import SCORES, ScoresConfig
+    from diagonal_eval.scores.run import write_scores
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from diagonal_infra.errors import UserError
+from diagonal_infra.errors import DISK_FULL, UserError
 from diagonal_train.streaming.index import ShardFile
 from diagonal_train.streaming.window import Runs, Window
 
@@ -36,7 +36,6 @@ STAT_BLOCK = 512
 """Unit of `st_blocks`."""
 PAGE = 4096
 """What a file system rounds a run's ends to."""
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Fill = Callable[[int], object]
 """Writes the runs to a descriptor."""
