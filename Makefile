@@ -109,7 +109,7 @@ test: .venv/ready .venv/peer ## The test suite, on two cores, in minutes
 test-all: .venv/ready .venv/peer ## Also the demo's own test, which needs npm, and training on Slurm
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
-bench: .venv/ready ## WHAT=candidates, engines, fetch, stream, filters, explore, reshard, dedup, scores, eval, linear_probe, search, loss, train, accuracy, plan or claims: measure into benchmarks/results
+bench: .venv/ready ## WHAT=candidates, engines, fetch, stream, filters, explore, reshard, dedup, scores, eval, linear_probe, search, loss, train, launch, accuracy, plan or claims: measure into benchmarks/results
 	$(BIN)/python benchmarks/$(WHAT).py $(ARGS)
 
 clean: ## Remove out/ and caches (not .venv)

@@ -13,7 +13,6 @@ average, with a long tail.
 
 import argparse
 import json
-import random
 import re
 import shutil
 import statistics
@@ -25,26 +24,23 @@ from typing import Any
 
 import measure
 from comparison import Line, chosen_rows, columns, measure_rows, measured_on, packages, table
-from diagonal_train.config.model import ModelConfig, TextConfig, VisionConfig
 from diagonal_train.encoders.models import open_clip_settings
-from diagonal_train.streaming.index import open_index
 from diagonal_train.streaming.tokenize import ClipTokenizer
 from machine import RESULTS, result_stem
-from stream_corpus import ADDITIONS, PLACES, SUBJECTS, ShardSet, ensure_set
+from stream_corpus import ShardSet
+from train_runs import (
+    CONTEXT,
+    FIRST_STEPS,
+    IMAGE_SIZE,
+    MODEL,
+    ensure_shards,
+    logged_steps,
+    our_flags,
+    web_caption,
+)
 
 FOLDER = Path(__file__).parent
 OURS, PEER = "diagonal", "open_clip_train"
-IMAGE_SIZE, CONTEXT = 64, 77
-MODEL = ModelConfig(
-    embed_dim=128,
-    image_size=IMAGE_SIZE,
-    vision=VisionConfig(patch_size=16, width=192, layers=6, head_width=64),
-    text=TextConfig(context_length=CONTEXT, width=192, heads=3, layers=4),
-)
-MEDIAN_WORDS, SIGMA = 12.0, 0.55
-"""Of the log-normal number of words."""
-FIRST_STEPS = 3
-"""Left out: caches fill and memory is first touched."""
 PEER_RATE = re.compile(r"Batch \(t\): [\d.]+, ([\d.]+)/s,")
 GOAL_EQUAL, GOAL_DEFAULTS = 1.0, 1.6
 MB = 1e6
@@ -77,16 +73,7 @@ def parse() -> argparse.Namespace:
 
 def speed(given: argparse.Namespace) -> dict[str, Any]:
     """Samples per second of each program, both ways."""
-    shards = ensure_set(
-        given.work,
-        short_side=256,
-        pictures=1000,
-        shards=8,
-        samples_per_shard=-(-max(given.steps) * given.batch_size // 8),
-        captions=web_caption,
-    )
-    # Only the first of our runs would make the index, and the difference of two count it negative.
-    open_index(shards.pattern, None, cache=str(given.work / "index"))
+    shards = ensure_shards(given.work, max(given.steps) * given.batch_size)
     model = given.work / "bench-vit.json"
     model.write_text(json.dumps(open_clip_settings(MODEL)))
     runs: dict[str, list[dict[str, float]]] = {}
@@ -125,16 +112,7 @@ def commands(given: argparse.Namespace, shards: ShardSet, model: Path) -> dict[s
         ),
         *("--lr", "1e-3", "--beta2", "0.98", "--eps", "1e-6", "--warmup", "2", "--wd", "0.2"),
     ]
-    ours = [
-        *("-m", "diagonal_train", "vit-b32", "--data", shards.pattern, "--seed", "0"),
-        *("--model.embed-dim", str(MODEL.embed_dim), "--model.image-size", str(IMAGE_SIZE)),
-        *("--model.no-quick-gelu", "--stream.transform", "open_clip", "--stream.num-workers", "1"),
-        *_flags("--model.vision.", vars(MODEL.vision)),
-        *_flags("--model.text.", vars(MODEL.text)),
-        *("--stream.lanes", "64", "--stream.index-cache", str(given.work / "index")),
-        *("--global-batch-size", str(given.batch_size)),
-        *("--optimizer.lr", "1e-3", "--optimizer.warmup-steps", "2"),
-    ]
+    ours = ["-m", "diagonal_train", *our_flags(shards, given.work, given.batch_size)]
     return {
         f"{PEER} fp32": [*peer, "--precision", "fp32"],
         f"{OURS} fp32, whole texts": [*ours, "--precision", "fp32", "--no-trim-text"],
@@ -169,21 +147,10 @@ def cost(command: Sequence[str], given: argparse.Namespace, folder: Path) -> dic
 
 def logged_rates(folder: Path) -> list[float]:
     """Samples per second of each step, as the program that ran there logged them."""
-    ours = folder / "run" / "metrics.jsonl"
-    if ours.exists():
-        rows = [json.loads(line) for line in ours.read_text().splitlines()]
-        return [row["samples_per_second"] for row in rows]
-    return [float(rate) for rate in PEER_RATE.findall((folder / "run" / "out.log").read_text())]
-
-
-def web_caption(number: int) -> str:
-    """A caption whose length is that of a web caption; the words do not matter."""
-    dice = random.Random(f"web caption {number}")
-    wanted = max(2, round(dice.lognormvariate(0, SIGMA) * MEDIAN_WORDS))
-    words: list[str] = []
-    while len(words) < wanted:
-        words += dice.choice(dice.choice((SUBJECTS, PLACES, ADDITIONS))).split()
-    return " ".join(words[:wanted])
+    run = folder / "run"
+    if (run / "metrics.jsonl").exists():
+        return [step["samples_per_second"] for step in logged_steps(run)]
+    return [float(rate) for rate in PEER_RATE.findall((run / "out.log").read_text())]
 
 
 def mean_tokens(count: int = 2000) -> float:
@@ -240,15 +207,6 @@ def _line(measured: str, peer: list[float], ours: list[float], goal: float) -> L
 def _python(command: Sequence[str], ending: Sequence[str]) -> list[str]:
     first = command[0] if command[0] == "-m" else str(FOLDER / command[0])
     return [sys.executable, first, *command[1:], *ending]
-
-
-def _flags(prefix: str, fields: Mapping[str, Any]) -> list[str]:
-    return [
-        word
-        for name, value in fields.items()
-        if value is not None
-        for word in (f"{prefix}{name.replace('_', '-')}", str(value))
-    ]
 
 
 ROWS = {"speed": speed}

@@ -30,7 +30,7 @@ from diagonal_infra import log, storage
 from diagonal_infra.errors import CheckpointError
 from diagonal_train.encoders.load import load_model, load_pretrained
 from diagonal_train.streaming.normalise import normalised
-from diagonal_train.streaming.open_clip_pixels import Resize
+from diagonal_train.streaming.open_clip_pixels import Resize, preprocess_as_open_clip
 from diagonal_train.streaming.transforms import preprocess_for_eval
 
 Halves = NDArray[np.float16]
@@ -119,7 +119,10 @@ def build_encoder(
 ) -> Encoder:
     """An encoder with its digest computed; the model is in eval mode and on the device."""
     tokens = tokenizer([PROBE_TEXT]).numpy().tobytes()
+    resize = resize or Resize()
     parts: list[str | bytes] = [f"{image_size} {mean} {std}", tokens]
+    if resize != Resize():
+        parts.append(str(resize))
     scale = Encoder.logit_scale
     for key, value in model.state_dict().items():
         if key.endswith("logit_scale"):
@@ -137,9 +140,19 @@ def build_encoder(
         step=step,
         digest=content_digest(*parts),
         device=device,
-        resize=resize or Resize(),
+        resize=resize,
         logit_scale=scale,
     )
+
+
+def preprocess_for(encoder: Encoder) -> Callable[[bytes], NDArray[np.uint8]]:
+    """Encoded bytes to the 3×H×W uint8 that the model takes, in the way it was measured with.
+
+    The function raises DecodeError if the bytes are no whole image, or one too large.
+    """
+    if encoder.resize == Resize():
+        return preprocess_for_eval(encoder.image_size)
+    return preprocess_as_open_clip(encoder.image_size, encoder.resize)
 
 
 def embed_images(
@@ -154,7 +167,7 @@ def embed_images(
         CheckpointError: a row is not finite.
     """
     rows: list[Halves] = []
-    preprocess = preprocess_for_eval(encoder.image_size)
+    preprocess = preprocess_for(encoder)
     black = np.zeros((3, encoder.image_size, encoder.image_size), np.uint8)
 
     def decode(image: bytes) -> NDArray[np.uint8] | None:

@@ -26,11 +26,21 @@ class Series:
     """Index of the line's colour."""
 
 
-def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, smooth: bool = True) -> str:
-    """Lines on common axes, thinned to what a screen can show, each with its moving median."""
+def line_chart(
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    y_label: str,
+    smooth: bool = True,
+    log_x: bool = False,
+) -> str:
+    """Lines on common axes, thinned to what a screen can show, each with its moving median.
+
+    With `log_x` equal factors lie equally far apart; all xs must then be above 0.
+    """
     xs = [x for line in series for x in line.xs]
     ys = [y for line in series for y in line.ys]
-    axes = Axes(xs, ys)
+    axes = Axes(xs, ys, log_x=log_x)
     parts = [axes.drawn(x_label, y_label)]
     for line in series:
         kind = f"c{line.colour % NUM_COLOURS}"
@@ -49,14 +59,17 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, smooth: 
 class Axes:
     """Where numbers lie on the picture."""
 
-    def __init__(self, xs: Sequence[float], ys: Sequence[float]) -> None:
-        self._x_ticks, self._y_ticks = nice_ticks(min(xs), max(xs)), nice_ticks(min(ys), max(ys))
+    def __init__(self, xs: Sequence[float], ys: Sequence[float], *, log_x: bool = False) -> None:
+        self._along = math.log if log_x else float
+        self._x_ticks = (log_ticks if log_x else nice_ticks)(min(xs), max(xs))
+        self._y_ticks = nice_ticks(min(ys), max(ys))
         self._x_low, self._x_high = min(xs), max(max(xs), min(xs) + 1e-9)
         self._y_low, self._y_high = min(self._y_ticks[0], *ys), max(self._y_ticks[-1], *ys)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """The point of a pair of numbers."""
-        across = (x - self._x_low) / (self._x_high - self._x_low)
+        left, right = self._along(self._x_low), self._along(self._x_high)
+        across = (self._along(x) - left) / (right - left)
         up = (y - self._y_low) / ((self._y_high - self._y_low) or 1)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (
             HEIGHT - TOP - BOTTOM
@@ -92,6 +105,13 @@ def nice_ticks(low: float, high: float, target: int = 5) -> list[float]:
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if raw <= power * factor * 1.0001)
     first, last = math.floor(low / step), math.ceil(high / step)
     return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """The powers of two between low and high, or of ten where they span two decades."""
+    base = 10 if high >= 100 * low else 2
+    first, last = math.floor(math.log(low, base)), math.ceil(math.log(high, base))
+    return [float(base) ** power for power in range(first, last + 1)]
 
 
 def short_number(value: float) -> str:

@@ -21,6 +21,7 @@ from diagonal_eval.model_names import open_clip_name, split_checkpoint
 from diagonal_infra.errors import CheckpointError, UserError
 from diagonal_train.encoders.load import load_model
 from diagonal_train.exporting.open_clip import write_open_clip
+from diagonal_train.streaming.open_clip_pixels import Resize
 
 
 def png(colour: tuple[int, int, int]) -> bytes:
@@ -42,6 +43,23 @@ def test_batches_change_nothing_and_order_stays(colour_encoder: Any, batch_size:
     expected = torch.nn.functional.normalize(colour_encoder.model.project(pixels), dim=-1)
     np.testing.assert_allclose(rows, expected.detach().numpy(), atol=2e-3)
     assert sum(counted) == len(images)
+
+
+def test_a_picture_is_brought_to_the_square_as_the_model_was_measured(colour_encoder: Any) -> None:
+    # Red in the middle third, blue beside it: a cut sees red only, a squash both.
+    pixels = np.zeros((20, 60, 3), np.uint8)
+    pixels[:, :, 2] = 255
+    pixels[:, 20:40] = (255, 0, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    red, mixed = (
+        torch.nn.functional.normalize(colour_encoder.model.project(torch.tensor(colour)), dim=-1)
+        for colour in ((0.5, -0.5, -0.5), (1 / 3 - 0.5, -0.5, 2 / 3 - 0.5))
+    )
+    for resize, expected in ((Resize(), red), (Resize(mode="squash"), mixed)):
+        encoder = replace(colour_encoder, resize=resize)
+        row = embed_images(encoder, [buffer.getvalue()], 1)[0]
+        np.testing.assert_allclose(row, expected.detach().numpy(), atol=0.03)
 
 
 def test_a_picture_that_cannot_be_decoded_keeps_its_place(
@@ -93,12 +111,13 @@ def test_digest_names_weights_and_preprocessing(colour_encoder: Any) -> None:
         e = replace(colour_encoder, **changes)
         return build_encoder(
             e.model, name=e.name, tokenizer=e.tokenizer, image_size=e.image_size, mean=e.mean,
-            std=e.std, step=e.step, device=e.device,
+            std=e.std, step=e.step, device=e.device, resize=e.resize,
         ).digest  # fmt: skip
 
     assert rebuilt() == colour_encoder.digest
     assert rebuilt(step=8) == colour_encoder.digest
     assert rebuilt(image_size=32) != colour_encoder.digest
+    assert rebuilt(resize=Resize(mode="squash")) != colour_encoder.digest
     with torch.no_grad():
         colour_encoder.model.project.weight[0, 0] += 1
     assert rebuilt() != colour_encoder.digest

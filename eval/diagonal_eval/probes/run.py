@@ -1,8 +1,10 @@
-"""The commands `probe` and `fine-tune`: sets and checkpoint → results.json and predictions.
+"""The commands `probe` and `fine-tune`: sets and checkpoint → results.json, predictions, report.
 
     probe       OUTPUT/results.json   {"tasks": {NAME: …}, "absent", "refused", "checkpoint", …}
                 OUTPUT/predictions/NAME.parquet
+                OUTPUT/report.html, results.md, results.csv, results.tex, README.md
     fine-tune   OUTPUT/results.json   {"curves": {NAME: {"acc1": [per alpha], …}}, "alphas", …}
+                OUTPUT/report.html    the curves
                 OUTPUT/weights.safetensors   all that was trained, `head_CD` included
 
 A set without a training split stands under "absent" with how to get it. Results appear whole.
@@ -21,7 +23,9 @@ from diagonal_eval.probes.linear import measure_probe
 from diagonal_eval.sets.config import AbsentSetError
 from diagonal_eval.sets.opening import open_set
 from diagonal_eval.sets.registry import expand
-from diagonal_eval.suite.run import write_task
+from diagonal_eval.suite.run import pictures_of, write_task
+from diagonal_eval.suite_report.page import fine_tuning_html
+from diagonal_eval.suite_report.write import write_suite_report
 from diagonal_infra import log, run_dir, storage
 from diagonal_infra.errors import UnitError, UserError
 
@@ -64,10 +68,14 @@ def run_probes(config: ProbeConfig) -> dict[str, Any]:
         metrics = tasks[name]["metrics"]
         logger.info("probe task=%s c=%g %s", name, tasks[name]["probe"]["c"], metrics)
     record = {"tasks": tasks, "absent": absent, "refused": refused, "seed": config.seed}
-    _write(config.output, record | _about(encoder))
+    record |= _about(encoder)
+    _write(config.output, record)
+    picture = pictures_of([test for _, test in opened.values()])
+    written = write_suite_report(config.output, record, picture=picture)
+    _say("report", written[0])
     if refused:
         raise UnitError(f"{len(refused)} sets were refused: {'; '.join(refused.values())}")
-    return record | _about(encoder)
+    return record
 
 
 def run_fine_tune(config: FineTuneConfig) -> dict[str, Any]:
@@ -90,6 +98,9 @@ def run_fine_tune(config: FineTuneConfig) -> dict[str, Any]:
     storage.write_bytes(storage.join(config.output, "weights.safetensors"), save(weights))
     record = found.record | _about(encoder)
     _write(config.output, record)
+    page = storage.join(config.output, "report.html")
+    storage.write_bytes(page, fine_tuning_html(record).encode("utf-8", "replace"))
+    _say("report", page)
     return record
 
 
@@ -105,4 +116,8 @@ def _about(encoder: Encoder) -> dict[str, Any]:
 def _write(output: str, record: dict[str, Any]) -> None:
     path = storage.join(output, "results.json")
     storage.write_bytes(path, run_dir.to_json(record))
-    log.STDOUT.print(f"results: {path}", soft_wrap=True, highlight=False)
+    _say("results", path)
+
+
+def _say(what: str, path: str) -> None:
+    log.STDOUT.print(f"{what}: {path}", soft_wrap=True, highlight=False)

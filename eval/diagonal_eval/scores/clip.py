@@ -26,12 +26,12 @@ from diagonal_eval.embed import (
     embed_texts,
     encode_pixels,
     load_encoder,
+    preprocess_for,
     write_embeddings,
 )
 from diagonal_eval.scores.config import ClipConfig
 from diagonal_eval.scores.scorer import Arrays, Beside, Scored, Scorer, Unit
 from diagonal_infra import storage
-from diagonal_train.streaming.transforms import preprocess_for_eval
 
 SIMILARITY = pa.field("similarity", pa.float32())
 FLIPPED = pa.field("similarity_flipped", pa.float32())
@@ -51,7 +51,7 @@ def build(config: ClipConfig) -> Scorer:
         schema=pa.schema([SIMILARITY, FLIPPED] if flip else [SIMILARITY]),
         digest=content_digest(encoder.digest, "flip") if flip else encoder.digest,
         batch_size=config.batch_size,
-        prepare=preprocess_for_eval(encoder.image_size),
+        prepare=preprocess_for(encoder),
         score=partial(score, encoder=encoder, flip=flip),
         beside=Beside(
             widths={"image": width, "text": width},

@@ -24,11 +24,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from diagonal_eval.dataset import StoredSample, content_digest
-from diagonal_eval.embed import Encoder, embed_texts, encode_pixels, load_encoder
+from diagonal_eval.embed import Encoder, embed_texts, encode_pixels, load_encoder, preprocess_for
 from diagonal_eval.scores.clip import probe_width, similarities
 from diagonal_eval.scores.config import OcrConfig
 from diagonal_eval.scores.scorer import Scored, Scorer, needed
-from diagonal_train.streaming.transforms import preprocess_for_eval, whole_image
+from diagonal_train.streaming.transforms import whole_image
 
 SCHEMA = pa.schema([("text_area", pa.float32()), ("text_overlap", pa.float32())])
 MASKED = pa.field("similarity_masked", pa.float32())
@@ -94,7 +94,7 @@ def score(
         ],
     }
     if encoder is not None:
-        preprocess = preprocess_for_eval(encoder.image_size)
+        preprocess = preprocess_for(encoder)
         hidden = [
             preprocess(without_text(picture, boxes, mask))
             for picture, (boxes, _), mask in zip(pictures, found, masks, strict=True)

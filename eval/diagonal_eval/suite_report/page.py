@@ -16,6 +16,7 @@ from diagonal_eval import dot_charts
 from diagonal_eval.intervals import Interval
 from diagonal_eval.page_templates import environment
 from diagonal_eval.suite_report import plots
+from diagonal_eval.suite_report.curves import design_charts, few_shot_chart, fine_tuning_chart
 from diagonal_eval.suite_report.matrices import MOST_DRAWN, confusion_matrix, matrix_picture
 from diagonal_eval.suite_report.pictures import ReadPicture, shown_confusions
 from diagonal_eval.suite_report.predictions import read_predictions
@@ -69,6 +70,8 @@ def report_html(
             template_chart=Markup(plots.template_chart(tasks)),
             retrieval=plots.recall_rows(tasks),
             robustness=robustness_charts(results.get("robustness") or {}),
+            few_shot=_few_shot(tasks),
+            designs=_designs(tasks),
             reliability=_reliability(tasks),
             similarity=_similarity(similarity),
             matrices=_matrices(output, tasks),
@@ -84,9 +87,43 @@ def report_html(
     return html_page(f"Evaluation of {name}", body)
 
 
+def fine_tuning_html(record: Mapping[str, Any]) -> str:
+    """The page of `fine-tune`: its curves, and what they are of."""
+    name = model_name(record)
+    body = (
+        environment(HERE / "templates")
+        .get_template("fine_tuning.html")
+        .render(
+            name=name,
+            style=Markup(STYLE),
+            target=record["target"],
+            chart=Markup(fine_tuning_chart(record)),
+            curves=record["curves"],
+            alphas=record["alphas"],
+            provenance=provenance(record),
+            percent=in_percent,
+            interval=interval_text,
+        )
+    )
+    return html_page(f"Fine-tuning of {name}", body)
+
+
 def interval_text(interval: Interval | None) -> str:
     """`[58.1, 66.7]`, in percent."""
     return UNKNOWN if interval is None else "[{:.1f}, {:.1f}]".format(*(100 * b for b in interval))
+
+
+def _few_shot(tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
+    drawn = [(task, few_shot_chart(task)) for task in tasks]
+    return [{"name": task.name, "chart": Markup(chart)} for task, chart in drawn if chart]
+
+
+def _designs(tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:
+    return [
+        {"name": task.name, "kind": kind, "attribute": attribute, "chart": Markup(chart)}
+        for task in tasks
+        for kind, attribute, chart in design_charts(task)
+    ]
 
 
 def _reliability(tasks: Sequence[TaskRecord]) -> list[dict[str, Any]]:

@@ -58,6 +58,10 @@ class TaskRecord:
     """Attribute → a measure per value."""
     gaps: Mapping[str, Mapping[str, Any]]
     """Attribute → how far its best and worst group lie apart, where they can be compared."""
+    designs: Mapping[str, Mapping[str, Mapping[str, tuple[Measure, ...]]]]
+    """Class design, kind of class, attribute → the share of each group that falls to the kind."""
+    few_shot: tuple[tuple[int, Measure], ...]
+    """Pictures per class and what they gave."""
     per_class: tuple[Measure, ...]
     confusions: tuple[Confusion, ...]
     unreadable: int
@@ -105,6 +109,27 @@ def read_task(name: str, record: Mapping[str, Any]) -> TaskRecord:
             for attribute, gap in (record.get("group_gaps") or {}).items()
             if gap.get("gap") is not None
         },
+        designs={
+            design: {
+                kind: {
+                    attribute: _named(values, "share")
+                    for attribute, values in (part.get("groups") or {}).items()
+                }
+                for kind, part in found["kinds"].items()
+            }
+            for design, found in (record.get("class_design") or {}).items()
+        },
+        few_shot=tuple(
+            (
+                int(point["shots"]),
+                Measure(
+                    name=str(point["metric"]),
+                    value=finite(point["value"]),
+                    interval=as_interval(point["ci95"]),
+                ),
+            )
+            for point in record.get("few_shot") or ()
+        ),
         per_class=tuple(
             _part(name, part, "recall" if "recall" in part else "average_precision")
             for name, part in (record.get("per_class") or {}).items()
@@ -148,12 +173,13 @@ def _part(name: str, record: Mapping[str, Any], metric: str) -> Measure:
     return Measure(
         name=name,
         value=finite(values.get(metric)),
-        interval=_interval(bounds),
+        interval=as_interval(bounds),
         n=int(record.get("n", 0)),
     )
 
 
-def _interval(bounds: Sequence[Any]) -> Interval | None:
+def as_interval(bounds: Sequence[Any]) -> Interval | None:
+    """Both bounds; None where one is missing or no finite number."""
     if len(bounds) != 2:
         return None
     low, high = (finite(bound) for bound in bounds)

@@ -124,7 +124,9 @@ def sweep_chart(runs: Sequence[Simulated], cluster: ClusterModel, pictures: Pict
             )
             names.append(f"{name} alone")
     keys = "".join(f'<span class="c{i}">{escape(name)}</span>' for i, name in enumerate(names))
-    chart = line_chart(series, x_label="workers", y_label="URLs per second", smooth=False)
+    chart = line_chart(
+        series, x_label="workers", y_label="URLs per second", smooth=False, log_x=True
+    )
     return f'<div class="legend">{keys}</div>{chart}'
 
 

@@ -62,6 +62,9 @@ def test_probes_are_written_with_their_predictions(folder: str, tmp_path: Path) 
     assert [point["shots"] for point in task["few_shot"]] == [1, 2]
     assert list(results["absent"]) == [absent]
     assert results["checkpoint_step"] == 7
+    report = (output / "report.html").read_text()
+    assert 'id="few-shot"' in report
+    assert f"| {task['metric']} |" in (output / "results.md").read_text()
     table = pq.read_table(next((output / "predictions").glob("*.parquet")))
     assert table.num_rows == 12
 
@@ -87,5 +90,8 @@ def test_fine_tuning_writes_the_curve_and_the_weights(folder: str, tmp_path: Pat
     results = json.loads((output / "results.json").read_text())
     assert len(results["curves"][folder]["acc1"]) == len(results["alphas"]) == 11
     assert len(results["losses"]) == 2
+    page = (output / "report.html").read_text()
+    assert page.count("<circle") == 11
+    assert f"{100 * results['curves'][folder]['acc1'][-1]:.1f}" in page
     weights = load((output / "weights.safetensors").read_bytes())
     assert weights["head_CD"].shape == (3, 8)

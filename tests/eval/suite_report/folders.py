@@ -188,10 +188,24 @@ def full_record(table: pa.Table) -> dict[str, Any]:
                 "comparisons": 2,
             }
         },
+        "few_shot": [
+            {"shots": shots, "metric": "acc1", "value": 0.2 + shots / 20, "ci95": [0.1, 0.8]}
+            for shots in (1, 2, 4)
+        ],
+        "class_design": {
+            "as_given": design(0.4),
+            "with_child": design(0.1),
+        },
         "unreadable": 2,
         "note": HOSTILE,
     }
     return record
+
+
+def design(share: float) -> dict[str, Any]:
+    part = {"n": 40, "share": share, "ci95": [0.0, 0.9]}
+    groups = {"age": {"0-2": part, HOSTILE: part}}
+    return {"classes": ["cat", "thief"], "kinds": {HOSTILE: {**part, "groups": groups}}}
 
 
 def full_folder(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -48,11 +48,15 @@ def test_every_section_is_there_and_every_plot_has_marks(page: Page) -> None:
         "robustness": 4,
         "calibration": 2,
         "groups": 2,
+        "few-shot": 3,
+        "class-design": 4,
     }
     for section, count in marks.items():
         assert page.locator(f"#{section} svg circle").count() == count, section
     assert page.locator("#accuracy .chance").count() == 2
     assert page.locator("#accuracy .whisker").count() == 3
+    assert page.locator("#few-shot .whisker").count() == 3
+    expect(page.locator("#class-design svg")).to_contain_text("40.0 → 10.0  n=40")
     assert page.locator("#robustness polyline").count() == 1
     expect(page.locator("#robustness h3")).to_contain_text("effective")
     expect(page.locator("#groups")).to_contain_text("20.0 points apart, 95 % [10.0, 30.0]")
