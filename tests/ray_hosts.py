@@ -1,6 +1,5 @@
 """A Ray cluster over the hosts of a test's network, started as an administrator would."""
 
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,19 +20,21 @@ def start_ray(
 ) -> dict[str, str]:
     """A node of one CPU on each host, with these variables; those of a driver on the head."""
     node = {**ENVIRONMENT, **TOKEN, **(environment or {})}
-    where = {head: ["--head", f"--port={PORT}", "--include-dashboard=false"]}
-    where |= {host: [f"--address={head.address}:{PORT}"] for host in others}
-    for host, place in where.items():
-        log = logs / f"ray-{host.name}.log"
-        address = f"--node-ip-address={host.address}"
-        words = ["start", *place, address, "--num-cpus=1", *FOLDERS, "--block"]
-        process = host.start([sys.executable, "-m", "ray.scripts.scripts", *words], log, node)
-        wait_for(lambda: is_up(process, log), log)
+    start_node(head, ["--head", f"--port={PORT}", "--include-dashboard=false"], logs, node)
+    for host in others:
+        start_node(host, [f"--address={head.address}:{PORT}"], logs, node)
     return {**node, "RAY_ADDRESS": f"{head.address}:{PORT}"}
 
 
-def is_up(process: subprocess.Popen[bytes], log: Path) -> bool:
-    """Whether the node has started."""
-    said = log.read_text()
-    assert process.poll() is None, said
-    return "Ray runtime started" in said
+def start_node(host: Host, place: list[str], logs: Path, environment: Mapping[str, str]) -> None:
+    """Start one and wait until it is up."""
+    log = logs / f"ray-{host.name}.log"
+    own = [f"--node-ip-address={host.address}", "--num-cpus=1", *FOLDERS, "--block"]
+    words = [sys.executable, "-m", "ray.scripts.scripts", "start", *place, *own]
+    process = host.start(words, log, environment)
+
+    def is_up() -> bool:
+        assert process.poll() is None, log.read_text()
+        return "Ray runtime started" in log.read_text()
+
+    wait_for(is_up, log)

@@ -142,10 +142,14 @@ class Workers(Generic[Item, Result]):
         try:
             result: Any = ray.get(call)
         except Exception as error:
-            logger.exception("unit failed item=%s attempt=%d", unit.item, unit.attempt)
+            which = unit.item, unit.attempt
             # A unit may itself meet the death of an actor, which then is another's.
             if isinstance(error, RayActorError) and not isinstance(error, RayTaskError):
+                # Its message has the node and the cause; where we waited tells nothing.
+                logger.error("worker lost item=%s attempt=%d: %s", *which, error)
                 self._drop(worker)
+            else:
+                logger.exception("unit failed item=%s attempt=%d", *which)
             self._try_again(unit)
         else:
             yield unit.item, result
