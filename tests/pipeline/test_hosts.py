@@ -148,6 +148,7 @@ fsspec.filesystem("s3").get(sys.argv[1], sys.argv[2], recursive=True)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.ray
 def test_two_nodes_of_which_one_dies_fill_a_bucket_that_a_third_reads(
     network: Build, tmp_path: Path, make_jpeg: Callable[..., bytes]
