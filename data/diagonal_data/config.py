@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from diagonal_data.fetch_config import BlockConfig, FetchConfig
 from diagonal_infra.cli import also
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 Engine = Literal["native", "img2dataset"]
 ResizeMode = Literal["border", "keep_ratio", "keep_ratio_largest", "center_crop", "no"]
@@ -47,7 +48,7 @@ class DecodeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardsConfig:
+class ShardsConfig(MetricsConfig):
     """Candidates in, dataset folder out."""
 
     candidates: str
@@ -69,10 +70,6 @@ class ShardsConfig:
     """Fetching of one unit; what is not there by then ends as timed_out."""
     retry: Retry = "none"
     """transient: fetch again, into new shards, the rows that failed for a passing reason."""
-    metrics_port: int = 0
-    """Serve Prometheus metrics on this port while the command runs; 0 is off."""
-    metrics_address: str = "127.0.0.1"
-    """Address of this machine on which they are served; 0.0.0.0 is all of them."""
     allow_hosts: tuple[str, ...] = ()
     """HOST or HOST:PORT on loopback or private addresses that may be fetched all the same."""
     fetch: FetchConfig = field(default_factory=FetchConfig)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of a build, served while it runs.
+"""Prometheus metrics of a build, beside those of any stage (diagonal_infra.stage_metrics).
 
 diagonal_shards_units                             shards this run has to build
 diagonal_shards_candidates_total{reason="kept"}   candidates by outcome
@@ -8,15 +8,13 @@ diagonal_shards_finished_total                    shards finished by this run
 diagonal_shards_failed_units_total                units given up by this run
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import ShardInfo
-from diagonal_infra.metrics_server import serving
+from diagonal_infra.metrics_server import OWN
 
 KEPT = "kept"
 
@@ -61,15 +59,11 @@ class ShardMetrics:
 
 
 @contextmanager
-def shard_metrics(config: ShardsConfig) -> Iterator[ShardMetrics]:
-    """Metrics that are served for the block, where the configuration says.
-
-    Raises:
-        UserError: they cannot be.
-    """
+def shard_metrics() -> Iterator[ShardMetrics]:
+    """Metrics that are served for the block, if the command serves any."""
     metrics = ShardMetrics()
-    # Images wait in the folder for temporary files until their shard is written.
-    folders = (config.dataset, tempfile.gettempdir())
-    address, port = config.metrics_address, config.metrics_port
-    with serving(metrics.registry, port=port, address=address, folders=folders):
+    OWN.register(metrics.registry)
+    try:
         yield metrics
+    finally:
+        OWN.unregister(metrics.registry)

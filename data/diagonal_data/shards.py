@@ -62,7 +62,7 @@ def build_dataset(config: ShardsConfig) -> Funnel:
     load_block_lists(config.block)  # so that a wrong path shows before any work
     storage.check_writable(config.dataset)
     retry = config.retry == "transient"
-    with storage.sole_writer(config.dataset), shard_metrics(config) as metrics:
+    with storage.sole_writer(config.dataset), shard_metrics() as metrics:
         manifest = open_manifest(config.dataset, settings_of(config), config)
         storage.delete_partials(shards_folder(config.dataset))
         units = write_units(manifest, candidates, config.samples_per_shard, retry=retry)

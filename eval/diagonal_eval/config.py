@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig:
+class EvalConfig(MetricsConfig):
     """A checkpoint and a dataset with ground truth in, results and a report out."""
 
     checkpoint: str

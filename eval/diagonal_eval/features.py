@@ -14,6 +14,7 @@ pooled width.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from diagonal_eval.ahead import Ahead
 from diagonal_eval.dataset import content_digest
 from diagonal_eval.embed import Encoder, read_embeddings, refuse_broken, write_embeddings
 from diagonal_eval.evalset import EvalSet
-from diagonal_infra import log, storage
+from diagonal_infra import log, storage, tally
 from diagonal_train.distributed import World
 from diagonal_train.streaming.normalise import normalised
 from diagonal_train.streaming.open_clip_pixels import preprocess_as_open_clip
@@ -123,7 +124,9 @@ class FeatureStore:
         size = self.encoder.image_size
         black = np.zeros((3, size, size), np.uint8)
         pooled, embeddings, readable = [], [], []
-        for batch in Ahead(evalset.read(rows), self._decode, self._batch_size):
+        started = time.perf_counter()
+        batches = Ahead(evalset.read(rows), self._decode, self._batch_size)
+        for batch in batches:
             pixels_BCHW = np.stack([black if pixels is None else pixels for pixels in batch])
             readable_B = np.array([pixels is not None for pixels in batch])
             with torch.inference_mode():
@@ -139,6 +142,7 @@ class FeatureStore:
             pooled.append(pooled_BP)
             embeddings.append(unit_BD)
             readable.append(readable_B)
+        tally.now().add_model_seconds(time.perf_counter() - started, batches.waited_seconds)
         return ImageFeatures(
             embedding_ND=np.concatenate(embeddings),
             pooled_NP=np.concatenate(pooled),

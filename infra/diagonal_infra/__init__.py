@@ -5,6 +5,7 @@ errors       the exception tree
 storage      paths on any fsspec file system; files that appear whole or not at all
 log          logging and progress bars on stderr
 metrics_server  Prometheus metrics, served while a command runs
+  tally  what the command has done so far;  stage_metrics  that, of any command
 run_dir      the resolved configuration, written before work starts
 html_page    a page that needs nothing else, and its style sheet;  charts  line charts on it
 ray_cluster  one function over many units, on Ray or in this process

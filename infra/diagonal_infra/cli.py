@@ -15,6 +15,7 @@ import tyro
 
 from diagonal_infra import log, run_dir
 from diagonal_infra.errors import DiagonalError, UserError
+from diagonal_infra.stage_metrics import serving_stage
 
 Config = TypeVar("Config")
 Positional = tyro.conf.Positional
@@ -75,6 +76,8 @@ def run_command(
 ) -> None:
     """Parse, run, and leave with the right exit code: 0 done, 1 trouble, 2 the user's mistake.
 
+    Metrics are served meanwhile where the configuration says so (see stage_metrics.py).
+
     Args:
         main: what to run.
         recipes: name to recipe function; or the configuration's type, for a command without.
@@ -90,7 +93,8 @@ def run_command(
         if os.environ.get(RESOLVE) == "1":
             sys.stdout.buffer.write(run_dir.to_json(run_dir.resolved(config)))
         else:
-            main(config)
+            with serving_stage(config, _stage()):
+                main(config)
     except UserError as error:
         _leave(str(error), USER_ERROR_EXIT_CODE)
     except DiagonalError as error:
@@ -107,6 +111,11 @@ def _program() -> str:
     """The command as the user typed it, for usage lines."""
     spec = sys.modules["__main__"].__spec__
     return "diagonal" if spec is None else f"python -m {spec.name.removesuffix('.__main__')}"
+
+
+def _stage() -> str:
+    """`scores` of `python -m diagonal_eval.scores`, `eval` of `python -m diagonal_eval`."""
+    return _program().rpartition(".")[2].rpartition("diagonal_")[2]
 
 
 def _leave(message: str, code: int) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -11,11 +12,14 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from diagonal_infra import tally
 
 STDERR = Console(stderr=True)
 # Pipes and CI logs have no width of their own; rich would assume 80 and cut the tables.
@@ -31,10 +35,24 @@ def configure() -> None:
     )
 
 
-class _ProgressBeside(Progress):
-    """A progress bar with something that changes below it."""
+class _Bar(Progress):
+    """A progress bar that counts for the metrics too, with something that changes below it."""
 
     beside: Callable[[], RenderableType] | None = None
+
+    def add_task(self, description: str, *arguments: Any, **fields: Any) -> TaskID:
+        """A part of the work; its first description is its name for good."""
+        return super().add_task(description, *arguments, **{tally.PART: description}, **fields)
+
+    def start(self) -> None:
+        """Show it."""
+        super().start()
+        tally.now().begin_bar(self)
+
+    def stop(self) -> None:
+        """Show it no longer."""
+        super().stop()
+        tally.now().end_bar(self)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """The bar, then what stands below it now."""
@@ -49,7 +67,7 @@ def progress(beside: Callable[[], RenderableType] | None = None) -> Progress:
     Args:
         beside: called at each redraw for what to show below the bar, for instance a table.
     """
-    bar = _ProgressBeside(
+    bar = _Bar(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,6 +77,8 @@ def progress(beside: Callable[[], RenderableType] | None = None) -> Progress:
         TimeRemainingColumn(),
         console=STDERR,
         disable=not STDERR.is_terminal,
+        # Else `track` leaves counting to a thread, which ends at once where nothing is drawn.
+        auto_refresh=STDERR.is_terminal,
     )
     bar.beside = beside
     return bar

@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -17,6 +18,18 @@ from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
 LOOPBACK = "127.0.0.1"
+OWN = CollectorRegistry()
+"""What a command registers for as long as it has metrics of its own beside those of any stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricsConfig:
+    """Flags of commands that may be watched; never part of what decides their results."""
+
+    metrics_port: int = 0
+    """Serve Prometheus metrics on this port while the command runs; 0 is off."""
+    metrics_address: str = LOOPBACK
+    """Address of this machine on which they are served; 0.0.0.0 is all of them."""
 
 
 @contextmanager

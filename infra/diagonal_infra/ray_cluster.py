@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from diagonal_infra import tally
 from diagonal_infra.errors import UnitError
 from diagonal_infra.ray_environment import ENVIRONMENT
 from diagonal_infra.ray_workers import ATTEMPTS, Workers
@@ -152,15 +153,19 @@ def _map_here(
 ) -> Iterator[tuple[Item, Result]]:
     for item in items:
         for attempt in range(1, ATTEMPTS + 1):
+            tally.now().begin(item)
             try:
                 result = function(item)
             except Exception:
                 logger.exception("unit failed item=%s attempt=%d", item, attempt)
+                tally.now().end(item, "failed")
             else:
+                tally.now().end(item, "finished")
                 yield item, result
                 break
         else:
             failed.append(item)
+            tally.now().given_up_units += 1
 
 
 def _call(function: Callable[[Item, Shared], Result], handle: Shared, item: Item) -> Result:

@@ -19,6 +19,8 @@ from typing import Any, Generic, TypeVar
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from diagonal_infra import tally
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
@@ -113,6 +115,7 @@ class Workers(Generic[Item, Result]):
             unit = self._waiting.popleft()
             # It has a thread to itself, so it starts at once: waiting for a CPU was the worker's.
             unit.since = time.monotonic()
+            tally.now().begin(unit)
             worker.units.append(unit)
             self._running[worker.actor.run.remote(unit.item)] = worker, unit
 
@@ -133,7 +136,7 @@ class Workers(Generic[Item, Result]):
             self._drop(worker)
             # It counts as the next unit's failure, so that no run tries for ever.
             if self._waiting:
-                self._try_again(self._waiting.popleft())
+                self._try_again(self._waiting.popleft(), "lost")
         else:
             worker.is_up = True
 
@@ -144,14 +147,16 @@ class Workers(Generic[Item, Result]):
         except Exception as error:
             which = unit.item, unit.attempt
             # A unit may itself meet the death of an actor, which then is another's.
-            if isinstance(error, RayActorError) and not isinstance(error, RayTaskError):
+            is_lost = isinstance(error, RayActorError) and not isinstance(error, RayTaskError)
+            if is_lost:
                 # Its message has the node and the cause; where we waited tells nothing.
                 logger.error("worker lost item=%s attempt=%d: %s", *which, error)
                 self._drop(worker)
             else:
                 logger.exception("unit failed item=%s attempt=%d", *which)
-            self._try_again(unit)
+            self._try_again(unit, "lost" if is_lost else "failed")
         else:
+            tally.now().end(unit, "finished")
             yield unit.item, result
 
     def _give_up_overdue(self) -> None:
@@ -160,7 +165,7 @@ class Workers(Generic[Item, Result]):
             worker, unit = self._leave(call)
             logger.error("unit overdue item=%s seconds=%.0f", unit.item, self._deadline_seconds)
             self._drop(worker)
-            self._try_again(unit)
+            self._try_again(unit, "overdue")
 
     def _leave(self, call: Any) -> tuple[_Worker, _Try]:
         worker, unit = self._running.pop(call)
@@ -173,8 +178,10 @@ class Workers(Generic[Item, Result]):
             self._workers.remove(worker)
             ray.kill(worker.actor)
 
-    def _try_again(self, unit: _Try) -> None:
+    def _try_again(self, unit: _Try, outcome: tally.Try) -> None:
+        tally.now().end(unit, outcome)
         if unit.attempt < ATTEMPTS:
             self._waiting.append(_Try(unit.item, unit.attempt + 1))
         else:
             self._failed.append(unit.item)
+            tally.now().given_up_units += 1

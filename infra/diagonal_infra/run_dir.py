@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from diagonal_infra import storage
+from diagonal_infra.metrics_server import MetricsConfig
+
+RESULTS = ("run", "output", "dataset")
+"""Fields of a stage's configuration that say where its results go, the first that is there."""
 
 
 def resolved(config: Any) -> dict[str, Any]:
-    """A dataclass tree as JSON-ready values."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    """A dataclass tree as JSON-ready values, without how the command is watched."""
+    values = dataclasses.asdict(config)
+    if isinstance(config, MetricsConfig):
+        for field in dataclasses.fields(MetricsConfig):
+            del values[field.name]
+    return json.loads(json.dumps(values, default=str))
 
 
 def code_revision() -> str:

@@ -33,8 +33,6 @@ RAY_FLAGS = {
 RANKED = ("train", "eval")
 """Stages that know of ranks; of eval the recipe zeroshot does."""
 ON_GPUS = ("train", "eval", "scores")
-RESULTS = ("run", "output", "dataset")
-"""Fields of a stage's configuration that say where its results go, the first that is there."""
 
 
 def resolve(

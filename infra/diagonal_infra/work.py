@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from diagonal_infra.profile import Profile
+from diagonal_infra.run_dir import RESULTS
 from diagonal_infra.shape import Shape
-from diagonal_infra.stages import RESULTS
 
 
 @dataclass(frozen=True, kw_only=True)

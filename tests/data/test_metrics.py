@@ -6,6 +6,8 @@ from pathlib import Path
 from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import ShardInfo
 from diagonal_data.metrics import ShardMetrics, shard_metrics
+from diagonal_infra.metrics_server import OWN
+from diagonal_infra.stage_metrics import serving_stage
 
 INFO = ShardInfo(
     name="00000000", candidates=5, samples=3, bytes=700, sha256="", reasons={"timed_out": 2}
@@ -31,7 +33,7 @@ def test_they_are_served_with_the_room_on_the_disks_of_a_build(tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     config = ShardsConfig(candidates="", dataset=str(tmp_path), metrics_port=port)
-    with shard_metrics(config) as metrics:
+    with serving_stage(config, "shards"), shard_metrics() as metrics:
         metrics.begin(7)
         metrics.add(INFO)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -40,3 +42,4 @@ def test_they_are_served_with_the_room_on_the_disks_of_a_build(tmp_path: Path) -
     assert "diagonal_shards_units 7.0" in text
     for folder in (tmp_path, tempfile.gettempdir()):
         assert f'diagonal_disk_free_bytes{{folder="{folder}"}}' in text
+    assert not list(OWN.collect())

@@ -21,6 +21,7 @@ from diagonal_data.schema import candidate_for, candidates_table
 from diagonal_data.shards import Pace, build_dataset
 from diagonal_infra import storage
 from diagonal_infra.errors import UnitError, UserError
+from diagonal_infra.stage_metrics import serving_stage
 
 COUNT = 24
 
@@ -256,7 +257,12 @@ def test_metrics_are_served_while_the_command_runs_and_not_after(tmp_path: Path,
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     config = config_for(tmp_path, web, metrics_port=port)
-    build = threading.Thread(target=build_dataset, args=(config,))
+
+    def served() -> None:
+        with serving_stage(config, "shards"):
+            build_dataset(config)
+
+    build = threading.Thread(target=served)
     build.start()
     try:
         deadline = time.monotonic() + 60
@@ -270,6 +276,7 @@ def test_metrics_are_served_while_the_command_runs_and_not_after(tmp_path: Path,
         build.join()
     assert 'diagonal_shards_candidates_total{reason="kept"} 4.0' in text
     assert "diagonal_shards_finished_total 1.0" in text
+    assert 'diagonal_stage_done_units_total{part="shards",stage="shards"} 1.0' in text
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics")
 

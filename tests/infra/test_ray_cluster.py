@@ -12,7 +12,7 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayActorError
 
-from diagonal_infra import ray_cluster
+from diagonal_infra import ray_cluster, tally
 from diagonal_infra.errors import UnitError
 from diagonal_infra.shared import Shared
 
@@ -44,6 +44,7 @@ def test_failing_units_are_tried_again_and_the_others_finish(tmp_path: Path, loc
 
     names = ["one", "fails once", "always fails", "dies once", "always dies", "two"]
     results = {}
+    count = tally.begin_anew()
     finished = ray_cluster.map_unordered(
         square, names, workers=2, local=local, deadline_seconds=60.0
     )
@@ -53,6 +54,10 @@ def test_failing_units_are_tried_again_and_the_others_finish(tmp_path: Path, loc
     assert len((tmp_path / "always fails").read_text()) == ray_cluster.ATTEMPTS
     assert len((tmp_path / "always dies").read_text()) == ray_cluster.ATTEMPTS
     assert len((tmp_path / "fails once").read_text()) == 2
+    lost = {} if local else {"lost": 4}
+    assert count.tries == {"finished": 4, "failed": 7 if local else 4} | lost
+    assert count.given_up_units == 2
+    assert count.longest_unit_seconds() == 0.0
 
 
 @pytest.mark.ray
@@ -66,8 +71,10 @@ def test_a_unit_past_its_deadline_is_started_again(tmp_path: Path, units_at_once
         return name
 
     names = ["stuck", "one", "two", "three"]
+    count = tally.begin_anew()
     found = run(hang_once, names, workers=1, deadline_seconds=3.0, units_at_once=units_at_once)
     assert found == {name: name for name in names}
+    assert (count.tries["finished"], count.tries["overdue"]) == (4, 1)
 
 
 def hang() -> None:

@@ -90,13 +90,15 @@ def make_candidates(
     def run(
         function: Callable[[int], Result], items: Sequence[int]
     ) -> Iterator[tuple[int, Result]]:
-        return ray_cluster.map_unordered(
+        results = ray_cluster.map_unordered(
             lambda item, _: function(item),
             items,
             workers=config.workers,
             local=local,
             deadline_seconds=config.unit_deadline_seconds,
         )
+        with log.progress() as bar:
+            yield from bar.track(results, len(items), description="parts")
 
     reading = Reading(
         folder=folder,

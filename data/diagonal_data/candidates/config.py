@@ -7,6 +7,7 @@ from diagonal_data.fetch_config import FetchConfig
 from diagonal_infra.cli import Fixed
 from diagonal_infra.cost import FetchRates
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 Reader = Literal["wat", "warc", "html", "site", "urls"]
 CleanName = Literal["none", "web", "laion", "datacomp", "coyo", "align", "cc3m", "cc12m"]
@@ -51,7 +52,7 @@ class BalanceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CandidatesConfig:
+class CandidatesConfig(MetricsConfig):
     """Where images and their texts come from, what becomes of them, and where they go."""
 
     reader: Annotated[Reader, Fixed]

@@ -35,7 +35,7 @@ from diagonal_data.candidates.stages import (
     PoolParams,
     settle,
 )
-from diagonal_infra import storage
+from diagonal_infra import storage, tally
 
 Result = TypeVar("Result")
 Run = Callable[[Callable[[int], Result], Sequence[int]], Iterator[tuple[int, Result]]]
@@ -75,6 +75,7 @@ def make_parts(params: PoolParams, run: Run) -> dict[str, int]:
     rows: Counter[str] = Counter()
     for _, counts in run(partial(draw_part, params), range(params.partitions)):
         rows.update(counts)
+        tally.now().add_items("rows", counts)
     return dict(rows)
 
 

@@ -22,7 +22,7 @@ from diagonal_data.candidates.plan import InputFile, Unit, partitions_for
 from diagonal_data.candidates.url_key import url_keys
 from diagonal_data.candidates.warc import read_warc
 from diagonal_data.candidates.wat import read_wat
-from diagonal_infra import log, run_dir, storage
+from diagonal_infra import log, run_dir, storage, tally
 from diagonal_infra.ray_cluster import map_unordered
 from diagonal_infra.shared import Shared
 
@@ -73,6 +73,8 @@ def read_units(
         )
         for unit, facts in results:
             done[unit.name] = facts
+            for kind, outcomes in facts.items():
+                tally.now().add_items(kind, outcomes)
             progress.advance(task)
     total = ReadCounts()
     for facts in done.values():

@@ -31,7 +31,7 @@ from diagonal_data.host_ledger import HostLedger
 from diagonal_data.response import Response
 from diagonal_data.schema import TRANSIENT, canonical_url
 from diagonal_data.site_rules import WebCache
-from diagonal_infra import storage
+from diagonal_infra import storage, tally
 from diagonal_infra.errors import StorageError, UserError
 from diagonal_infra.shared import Here
 
@@ -151,6 +151,7 @@ async def _breadth_first(
             for url in batch:
                 visit = visitor.visited(url)
                 outcomes[str(visit.outcome)] += 1
+                tally.now().add_items("pages", {str(visit.outcome): 1})
                 # No more than can be asked for, so that a trap of links fills no memory.
                 new = (link for link in visit.links if link not in seen and link not in found)
                 found |= dict.fromkeys(islice(new, pages_left - len(found)))

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from diagonal_infra.cli import also
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 Keep = Literal["largest", "first", "best"]
 Hash = Literal["phash", "pdq"]
@@ -14,7 +15,7 @@ LARGEST = {"phash": 8, "pdq": 48}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CopiesConfig:
+class CopiesConfig(MetricsConfig):
     """Which of equal pictures stays."""
 
     dataset: str
@@ -76,7 +77,7 @@ class PerceptualConfig(CopiesConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SemanticConfig:
+class SemanticConfig(MetricsConfig):
     """The nearest row before each row of its cluster, by embeddings."""
 
     dataset: str
@@ -112,7 +113,7 @@ class IndexConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarkConfig:
+class MarkConfig(MetricsConfig):
     """Rows of a dataset that are near a picture of an evaluation set."""
 
     dataset: str

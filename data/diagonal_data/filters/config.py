@@ -6,6 +6,7 @@ from typing import Annotated
 from diagonal_data.dedup.config import LARGEST
 from diagonal_infra.cli import Positional, also
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiltersConfig:
+class FiltersConfig(MetricsConfig):
     """Row tables and scores in, keep list and funnel out. Rules apply in the order of the fields;
     SQL names a row table's column as it is, a score column as KIND_COLUMN or KIND_NAME_COLUMN."""
 

@@ -14,7 +14,7 @@ from diagonal_data.manifest import (
 from diagonal_data.reshard.config import ReshardConfig
 from diagonal_data.reshard.copying import copy_shard
 from diagonal_data.reshard.plan import plan_copies, write_units
-from diagonal_infra import log, ray_cluster, storage
+from diagonal_infra import log, ray_cluster, storage, tally
 from diagonal_infra.errors import UnitError
 
 DEADLINE_SECONDS = 3600.0
@@ -64,8 +64,10 @@ def reshard(config: ReshardConfig) -> Manifest:
                 for unit, result in progress.track(copied, len(units), description="reshard"):
                     for shard, offsets in result.damaged.items():
                         damaged.setdefault(shard, []).extend(offsets)
+                        tally.now().add_items("samples", {"damaged": len(offsets)})
                     if result.info is not None:
                         manifest.add(result.info)
+                        tally.now().add_items("samples", {"copied": result.info.samples})
                         storage.delete(unit.path)
                     if time.monotonic() - written > MANIFEST_SECONDS:
                         manifest.write()

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReshardConfig:
+class ReshardConfig(MetricsConfig):
     """A dataset and a keep list in, a smaller dataset out."""
 
     dataset: str

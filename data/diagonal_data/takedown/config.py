@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 MAX_PHASH_DISTANCE = 16
 
@@ -56,7 +57,7 @@ class TakedownConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompactConfig:
+class CompactConfig(MetricsConfig):
     """Which dataset to rewrite."""
 
     dataset: str = "out/dataset"

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 from diagonal_eval.sets.config import SetsConfig
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 from diagonal_train.config.optimizer import OptimizerConfig
 
 SHOTS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeConfig:
+class ProbeConfig(MetricsConfig):
     """Linear probes and few-shot curves of a checkpoint on sets with a training split."""
 
     checkpoint: str
@@ -49,7 +50,7 @@ def _wise_ft_optimizer() -> OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuneConfig:
+class FineTuneConfig(MetricsConfig):
     """End-to-end fine-tuning from the zero-shot classifier, and the curve back to it."""
 
     checkpoint: str

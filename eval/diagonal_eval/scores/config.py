@@ -11,12 +11,13 @@ from typing import ClassVar
 
 from diagonal_eval.recipes import DEMO_DATASET, DEMO_RUN
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 OUT = "out/dataset"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoresConfig:
+class ScoresConfig(MetricsConfig):
     """A dataset in, columns out; what every kind has."""
 
     kind: ClassVar[str]

@@ -24,7 +24,7 @@ from diagonal_eval.ahead import Ahead
 from diagonal_eval.dataset import Dataset, StoredSample, iterate_images, open_dataset, read_samples
 from diagonal_eval.scores.config import ScoresConfig
 from diagonal_eval.scores.scorer import Scored, Scorer, Unit
-from diagonal_infra import log, ray_cluster, storage
+from diagonal_infra import log, ray_cluster, storage, tally
 from diagonal_infra.errors import UnitError
 from diagonal_infra.shared import Shared
 
@@ -78,6 +78,7 @@ def write_scores(config: ScoresConfig) -> Counts:
                 results = run_units(units, config, dataset, scorer)
                 for _, counts in bar.track(results, len(units), description="scoring shards"):
                     total += counts
+                    _tell(counts, scorer)
         finally:
             _report(found.label, total, done, scorer)
     return total
@@ -236,6 +237,15 @@ def _prepare(scorer: Scorer, item: tuple[StoredSample, bytes]) -> Any:
             "picture not decoded uid=%s bytes=%d error=%s", sample.uid, len(image), error
         )
         return None
+
+
+def _tell(counts: Counts, scorer: Scorer) -> None:
+    """For the metrics; without a model there is nothing that could wait for data."""
+    lost = {"taken_down": counts.taken_down, "undecoded": counts.undecoded}
+    scored = counts.samples - sum(lost.values())
+    tally.now().add_items("samples", {"scored": scored, **lost})
+    if scorer.model is not None:
+        tally.now().add_model_seconds(counts.seconds, counts.waited_seconds)
 
 
 def _report(label: str, total: Counts, done: int, scorer: Scorer) -> None:

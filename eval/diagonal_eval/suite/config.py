@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from diagonal_eval.sets.config import SetsConfig
 from diagonal_eval.weak_spots.config import WeakSpotConfig
 from diagonal_infra.errors import require
+from diagonal_infra.metrics_server import MetricsConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuiteConfig:
+class SuiteConfig(MetricsConfig):
     """A checkpoint and evaluation sets in, results, predictions and a report out."""
 
     checkpoint: str
