@@ -13,6 +13,7 @@ from PIL import Image
 from tests.demo_packages import package_cache  # noqa: F401  # a fixture
 from tests.hostile_server import HostileServer
 from tests.image_builds import data_image  # noqa: F401  # a fixture
+from tests.network import network  # noqa: F401  # a fixture
 from tests.slurm_cluster import slurm_cluster, slurm_here  # noqa: F401  # fixtures
 
 

@@ -1,6 +1,7 @@
 """A loopback server that answers the way the worst of the web does."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -36,9 +37,15 @@ async def slow(writer: asyncio.StreamWriter) -> None:
 
 
 class HostileServer:
-    """One request per connection; a path without a route is a 404, queries choose no route."""
+    """One request per connection; a path without a route is a 404, queries choose no route.
 
-    def __init__(self) -> None:
+    It listens on loopback, or with the socket that it gets.
+    """
+
+    def __init__(self, listening: socket.socket | None = None) -> None:
+        self._socket = listening or socket.create_server(("127.0.0.1", 0))
+        address, self.port = self._socket.getsockname()
+        self.host = f"{address}:{self.port}"
         self.routes: dict[str, bytes | Behaviour] = {
             "/drip": drip,
             "/slow": slow,
@@ -50,10 +57,6 @@ class HostileServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
 
     def url(self, path: str) -> str:
         return f"http://{self.host}{path}"
@@ -95,8 +98,7 @@ class HostileServer:
 
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port: int = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._serve, sock=self._socket)
         self._started.set()
         await self._stop.wait()
         server.close()

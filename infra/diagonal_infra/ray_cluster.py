@@ -106,8 +106,11 @@ class OnRay:
         # On the driver's node, whose loss ends the run anyway. Started anew if it dies, and then
         # without what it knew: its object must be able to learn that from those who call. It is
         # told, if it has a method `restarted`.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
+        # An actor that asks for nothing is placed by a random node, which obeys no soft wish and
+        # may not know the driver's node yet; one that asks for a byte, by the driver's node itself.
+        options["memory"] = 1
         self.name = uuid.uuid4().hex
         self._actor: Any = ray.remote(**options)(_Holder).remote(make)
 

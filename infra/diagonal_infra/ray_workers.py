@@ -145,11 +145,15 @@ class Workers(Generic[Item, Result]):
         try:
             result: Any = ray.get(call)
         except Exception as error:
-            logger.exception("unit failed item=%s attempt=%d", unit.item, unit.attempt)
+            which = unit.item, unit.attempt
             # A unit may itself meet the death of an actor, which then is another's.
             is_lost = isinstance(error, RayActorError) and not isinstance(error, RayTaskError)
             if is_lost:
+                # Its message has the node and the cause; where we waited tells nothing.
+                logger.error("worker lost item=%s attempt=%d: %s", *which, error)
                 self._drop(worker)
+            else:
+                logger.exception("unit failed item=%s attempt=%d", *which)
             self._try_again(unit, "lost" if is_lost else "failed")
         else:
             tally.now().end(unit, "finished")

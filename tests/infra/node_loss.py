@@ -6,6 +6,7 @@ A frozen node still holds its connections and answers nothing, like a machine th
 or network.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from diagonal_infra.shared import Shared
 
 UNITS = 6
 NODES = 3
+SHARED = 5
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 60.0
@@ -86,6 +88,21 @@ def parent_of(stat: Path) -> int | None:
         return None
 
 
+class Where:
+    """An object to share."""
+
+    def node(self) -> str:
+        """Where it is."""
+        return ray.get_runtime_context().get_node_id()
+
+
+def shared_at_home() -> int:
+    """How many shared objects are on the driver's node, and so not lost with another."""
+    home = ray.get_runtime_context().get_node_id()
+    handles = [ray_cluster.OnRay(Where) for _ in range(SHARED)]
+    return sum(asyncio.run(handle.call("node")) == home for handle in handles)
+
+
 def run(folder: Path, cluster: Cluster, nodes: list[Any]) -> dict[str, Any]:
     """All units, with the loss of `nodes` in between."""
     noticed: list[float] = []
@@ -117,7 +134,10 @@ def main(folder: Path) -> None:
         # Not 127.0.0.1, which Ray replaces by the machine's own address.
         os.environ["RAY_ADDRESS"] = str(cluster.address)
         nodes = [cluster.add_node(**NODE), cluster.add_node(**NODE)]
-        (folder / "loss.json").write_text(json.dumps(run(folder, cluster, nodes)))
+        with ray_cluster.start(NODES):
+            at_home = shared_at_home()
+            loss = run(folder, cluster, nodes) | {"shared_at_home": at_home}
+        (folder / "loss.json").write_text(json.dumps(loss))
     finally:
         cluster.shutdown()
 

@@ -27,6 +27,8 @@ def test_lost_nodes_are_noticed_and_their_units_run_elsewhere(tmp_path: Path) ->
         )
     assert done.returncode == 0, done.stderr
     loss = json.loads((tmp_path / "loss.json").read_text())
+    # All that were made: placed at random, one in three would be.
+    assert loss["shared_at_home"] == 5
     assert loss["pairs"] == [[number, number] for number in range(6)]
     assert loss["tries_of_lost_units"] == [2, 2]
     assert loss["noticed_seconds"] < NOTICED_SECONDS

@@ -43,10 +43,10 @@ GRPC_OFFSET = 10_000
 
 
 class Weed:
-    """A SeaweedFS server on 127.0.0.1, with its data in a folder that outlives it."""
+    """A SeaweedFS server, by default on 127.0.0.1, with its data in a folder that outlives it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        self.folder, self.address = folder, address
         self.ports = free_ports(4)
         credentials = f'{{"accessKey": "key", "secretKey": "{SECRET}"}}'
         identity = f'{{"name": "test", "credentials": [{credentials}], "actions": ["Admin"]}}'
@@ -57,27 +57,31 @@ class Weed:
     def settings(self) -> dict[str, object]:
         """fsspec's, for this server."""
         return {
-            "endpoint_url": f"http://127.0.0.1:{self.ports[0]}",
+            "endpoint_url": f"http://{self.address}:{self.ports[0]}",
             "key": "key",
             "secret": SECRET,
             "default_block_size": PART,
             "config_kwargs": {"retries": {"mode": "standard", "max_attempts": 2}},
         }
 
-    def start(self) -> None:
-        """Start, and wait until it takes and gives an object."""
+    @property
+    def command(self) -> list[str]:
+        """What starts it."""
         s3, filer, master, volume = self.ports
-        command = [
+        return [
             str(Path(sysconfig.get_path("scripts")) / "weed"), "server",
-            "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self.folder}/data",
+            f"-ip={self.address}", f"-ip.bind={self.address}", f"-dir={self.folder}/data",
             f"-master.port={master}", "-master.telemetry=false",
             "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=64",
             f"-volume.port={volume}", "-volume.max=20", f"-filer.port={filer}",
             "-s3", f"-s3.port={s3}", f"-s3.config={self.folder}/s3.json",
             "-s3.iam=false", "-s3.port.iceberg=0",
         ]  # fmt: skip
+
+    def start(self) -> None:
+        """Start, and wait until it takes and gives an object."""
         with (self.folder / "log").open("a") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self.command, stdout=log, stderr=log)
         self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:

@@ -211,7 +211,10 @@ def diagnosis(records: dict[int, Record | None]) -> str:
         behind = [record for record in known if record["collective"] is None]
     if behind and len(behind) < len(known):
         return "; ".join(_placed(record) for record in behind[:8]) + "; the others wait for it"
-    return f"all ranks are in one place: {_placed(known[0])}"
+    return (
+        f"all ranks are in one place: {_placed(known[0])}; look at the network between them, and "
+        "at what all of them read"
+    )
 
 
 def _placed(record: Record) -> str:
