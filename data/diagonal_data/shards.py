@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from diagonal_data import arrow
 from diagonal_data.block_lists import load_block_lists
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import ShardsConfig
@@ -46,6 +47,7 @@ MANIFEST_SECONDS = 10.0
 
 def main(config: ShardsConfig) -> None:
     """Build every shard that is not finished, then print the funnel of the whole dataset."""
+    arrow.forgo_pandas()
     funnel = build_dataset(config)
     log.STDOUT.print(funnel.as_table(f"{config.dataset}: candidates by outcome"))
 
