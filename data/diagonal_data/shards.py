@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 UNIT_GRACE_SECONDS = 300.0
 """Decoding, writing and waiting for a free worker, beyond the unit's own deadline."""
-UNITS_AT_ONCE = {"native": 2, "img2dataset": 1}
-"""In one Ray worker: while the last URLs of one time out, the next is fetched. img2dataset's opener
-belongs to the process."""
+MOST_UNITS_AT_ONCE, LEAST_UNITS_AT_ONCE = 4, 2
+CANDIDATES_AT_ONCE = 20_000
+"""In the units at work in one Ray worker: their rows are held in memory."""
 MANIFEST_SECONDS = 10.0
 """How often the manifest is rewritten; a kill in between costs nothing (see manifest.py)."""
 
@@ -94,7 +94,7 @@ def _build(
         local=config.local,
         # The engine ends by itself; this is for workers that hang or are gone.
         deadline_seconds=config.unit_deadline_seconds + UNIT_GRACE_SECONDS,
-        units_at_once=UNITS_AT_ONCE[config.engine],
+        units_at_once=units_at_once(config),
     )
     pace, written = Pace(started=time.monotonic()), time.monotonic()
     funnel = manifest.funnel()
@@ -119,6 +119,17 @@ def _build(
         finally:
             # Also when units failed or the user broke off: what is finished is finished.
             manifest.write()
+
+
+def units_at_once(config: ShardsConfig) -> int:
+    """In one Ray worker: while the last URLs of some time out, the next is fetched.
+
+    500 pictures are decoded in less time than one URL takes to time out, so small units are more.
+    """
+    if config.engine == "img2dataset":  # its opener belongs to the process
+        return 1
+    fitting = CANDIDATES_AT_ONCE // config.samples_per_shard
+    return max(LEAST_UNITS_AT_ONCE, min(MOST_UNITS_AT_ONCE, fitting))
 
 
 @dataclass(kw_only=True)
