@@ -12,7 +12,7 @@ shards       command: candidates → dataset folder
   build_shard  one unit to one shard: policy, engine, tar, row table;  run_ledger  who may write
   engine_native, engine_img2dataset   two ways to fetch and decode behind one function
   workplace                           what the units at work in one process share
-  outcome, heap                       what an engine says of one candidate; a worker's memory
+  outcome, heap, arrow                what an engine says of one candidate; a worker's memory
   fetch                               URLs to bytes or a reason
     http_client, response, retry_after  one request; what is known of a URL; one header
     host_ledger, lent_slots, host_slots limits per host over all workers; a worker's share

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from diagonal_data import arrow
 from diagonal_data.addresses import host_of, http_url
 from diagonal_data.config import ShardsConfig
 from diagonal_data.manifest import STATS_SUFFIX, ShardInfo, shards_folder
@@ -44,6 +45,7 @@ def build_shard(unit: Unit, ledger: Shared, config: ShardsConfig) -> ShardInfo:
     Raises:
         SupersededError: another attempt at the unit has begun, and what it writes counts.
     """
+    arrow.forgo_pandas()
     started, attempt = time.time(), Attempt(ledger, unit.shard)
     table = read_unit(unit)
     candidates = candidates_from(table)

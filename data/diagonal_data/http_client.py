@@ -26,7 +26,6 @@ from diagonal_data.robots import PRINTABLE_ASCII
 from diagonal_data.schema import Reason
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
-CHUNK_BYTES = 64 * 2**10
 DNS_CACHE_SECONDS = 10
 """Of the connector; the memory of names is dns.py's."""
 KEEP_ALIVE_SECONDS = 15.0
@@ -213,7 +212,7 @@ class HttpClient:
     ) -> Answer:
         chunks, size = [], 0
         clock.body_begins()
-        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        async for chunk in response.content.iter_any():
             chunks.append(chunk)
             if size <= SMALL_BODY_BYTES < size + len(chunk):
                 # The length that is declared is the packed one.

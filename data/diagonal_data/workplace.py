@@ -4,7 +4,7 @@
     unit's thread → joined() → run(coroutine) ─┴→ one event loop in a thread of its own → threads
 
 The first unit opens the workplace and the last one closes it, so that what is lent to the process
-goes back when nothing is left to do. Limits are the workplace's and not the units': two units hold
+goes back when nothing is left to do. Limits are the workplace's and not the units': several hold
 no more requests, bodies and pictures than one. While the last URLs of one unit wait for their
 servers, the next has their place.
 """

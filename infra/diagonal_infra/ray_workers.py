@@ -10,6 +10,7 @@ crashes could take the same neighbour with it each time.
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -120,12 +121,12 @@ class Workers(Generic[Item, Result]):
             self._running[worker.actor.run.remote(unit.item)] = worker, unit
 
     def _place_for(self, unit: _Try) -> _Worker | None:
-        """The worker with the fewest units; the first of each worker go before any second."""
+        """The worker with the fewest units, if that are less than its share of what is left."""
         free = [worker for worker in self._workers if worker.has_room(unit, self._units_at_once)]
         worker = min(free, key=lambda each: len(each.units), default=None)
-        if worker is None or (worker.units and len(self._waiting) <= len(self._starting)):
-            return None
-        return worker
+        # Else the worker that is up first would take what the others are started for.
+        share = math.ceil((len(self._waiting) + len(self._running)) / max(1, len(self._workers)))
+        return None if worker is None or len(worker.units) >= share else worker
 
     def _take_on(self, call: Any) -> None:
         worker = self._starting.pop(call)

@@ -18,7 +18,7 @@ import pytest
 from diagonal_data.config import DecodeConfig, ShardsConfig
 from diagonal_data.manifest import ShardInfo, read_manifest
 from diagonal_data.schema import candidate_for, candidates_table
-from diagonal_data.shards import Pace, build_dataset
+from diagonal_data.shards import Pace, build_dataset, units_at_once
 from diagonal_infra import storage
 from diagonal_infra.errors import UnitError, UserError
 from diagonal_infra.stage_metrics import serving_stage
@@ -242,6 +242,15 @@ def test_without_a_contact_nobody_elses_servers_are_asked(tmp_path: Path, web) -
     with pytest.raises(UserError, match=r"--fetch\.contact"):
         build_dataset(config_for(tmp_path, web))
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("engine", "samples", "units"),
+    [("native", 500, 4), ("native", 6_000, 3), ("native", 50_000, 2), ("img2dataset", 500, 1)],
+)
+def test_a_worker_has_more_small_units_at_a_time(engine, samples: int, units: int) -> None:
+    config = ShardsConfig(candidates="c", dataset="d", engine=engine, samples_per_shard=samples)
+    assert units_at_once(config) == units
 
 
 def test_the_pace_is_of_this_run() -> None:

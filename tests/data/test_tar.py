@@ -42,6 +42,17 @@ def test_tarfile_reads_what_we_write() -> None:
     assert len(content) % tarfile.RECORDSIZE == 0
 
 
+@pytest.mark.parametrize(
+    ("key", "size"),
+    [("000000000001", 0), ("k" * 96, 7), ("k" * 60, 513), ("naïve", 3)],
+)
+def test_a_header_is_the_one_of_tarfile(key: str, size: int) -> None:
+    header = tarfile.TarInfo(f"{key}.jpg")
+    header.size, header.mode = size, 0o644
+    content = sample_bytes(Sample(key=key, members={"jpg": b"j" * size}))
+    assert content[:512] == header.tobuf(format=tarfile.USTAR_FORMAT)
+
+
 def test_the_same_samples_give_the_same_bytes() -> None:
     assert written(SAMPLES)[0] == written(SAMPLES)[0]
 

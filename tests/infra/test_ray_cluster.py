@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -176,20 +177,24 @@ def test_a_unit_that_waits_does_not_keep_the_next_one_of_its_worker(tmp_path: Pa
 
 
 @pytest.mark.ray
-def test_every_worker_has_a_unit_before_one_has_two(tmp_path: Path) -> None:
-    meeting = tmp_path / "meeting"
-    os.mkfifo(meeting)
+@pytest.mark.parametrize(("units", "units_at_once"), [(2, 2), (6, 4)])
+def test_workers_share_what_one_of_them_could_take_alone(
+    tmp_path: Path, units: int, units_at_once: int
+) -> None:
+    for pair in range(units // 2):
+        os.mkfifo(tmp_path / str(pair))
 
-    def meet(name: str, _: Shared) -> int:
-        # Each opens its end only when the other does, so that neither is done before both run.
-        if name == "one":
-            meeting.write_bytes(b"here")
+    def meet(number: int, _: Shared) -> int:
+        # Each opens its end only when the other does: none of the first half is done before the
+        # last unit runs.
+        if number < units // 2:
+            (tmp_path / str(number)).write_bytes(b"here")
         else:
-            meeting.read_bytes()
+            (tmp_path / str(units - 1 - number)).read_bytes()
         return os.getpid()
 
-    found = run(meet, ["one", "two"], units_at_once=2)
-    assert len(set(found.values())) == 2
+    found = run(meet, list(range(units)), units_at_once=units_at_once)
+    assert sorted(Counter(found.values()).values()) == [units // 2, units // 2]
 
 
 @pytest.mark.ray
