@@ -14,6 +14,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import IO, Any, NamedTuple, cast
 
@@ -25,10 +26,15 @@ STEP_BYTES = 4_096
 """Compressed bytes that are inflated at a time: at most four MiB come out."""
 READ_BYTES = 2**20
 MAX_HEADER_BYTES = 2**16
-USUAL_HEADER_BYTES = 2**10
+USUAL_RECORD_BYTES = 2**14
 MAGIC = b"\x1f\x8b\x08"
 PLAIN_MAGIC = b"WARC/"
 BEFORE_RECORD = b"\r\n\r\n"
+# The head of nearly every record, and its length.
+USUAL_HEAD = re.compile(
+    rb"WARC/[^\r\n]*+\r\n(?:(?!Content-Length: )[^\r\n]++\r\n)*+"
+    rb"Content-Length: ([0-9]{1,15})\r\n(?:[^\r\n]++\r\n)*+\r\n"
+)
 
 
 class Record(NamedTuple):
@@ -79,8 +85,13 @@ def header_in(head: bytes, name: bytes) -> bytes:
         end = head.find(b"\n", start)
         return head[start : end if end >= 0 else len(head)].strip()
     # Field names are the same in any case, but few writers make use of it.
-    found = re.search(rb"\n" + re.escape(name) + rb"[ \t]*:([^\n]*)", head, re.IGNORECASE)
+    found = _field_in_any_case(name).search(head)
     return found[1].strip() if found else b""
+
+
+@lru_cache(64)
+def _field_in_any_case(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\n" + re.escape(name) + rb"[ \t]*:([^\n]*)", re.IGNORECASE)
 
 
 class _Window:
@@ -94,11 +105,16 @@ class _Window:
 
     def at(self, position: int, size: int) -> bytes:
         """`size` bytes from there, fewer only at the end of the file."""
+        data, first = self.around(position, size)
+        return data[first : first + size]
+
+    def around(self, position: int, size: int) -> tuple[bytes, int]:
+        """The same without a copy: bytes that hold them, and where they begin in these."""
         first = position - self._start
         if first < 0 or first + size > len(self._data):
             self._read(position, size)
             first = 0
-        return self._data[first : first + size]
+        return self._data, first
 
     def find(self, word: bytes, position: int, end: int | None) -> int:
         """The first place of a word from there on and before `end`, or -1."""
@@ -268,29 +284,36 @@ def _read_plain(
 ) -> Iterator[Record | PageOutcome]:
     position = 0 if start == 0 else _next_plain(window, start - len(BEFORE_RECORD), end)
     while position >= 0 and (end is None or position < end):
-        head = window.at(position, USUAL_HEADER_BYTES)
-        if not head:
+        data, first = window.around(position, USUAL_RECORD_BYTES)
+        if first == len(data):
             return
-        if BEFORE_RECORD not in head:
-            head = window.at(position, MAX_HEADER_BYTES)
-        head_end = _head_end(head, 0)
-        length = _length(head[:head_end]) if head_end else -1
+        usual = USUAL_HEAD.match(data, first, first + MAX_HEADER_BYTES)
+        if usual:
+            head_end, length = usual.end(), int(usual[1])
+        else:
+            data, first = window.around(position, MAX_HEADER_BYTES)
+            head_end = _head_end(data, first)
+            length = _length(data[first:head_end]) if head_end else -1
+        head = data[first:head_end]
         if length < 0:
             yield PageOutcome.BAD_RECORD
             position = _next_plain(window, position, end)
             continue
-        wanted = min(length, most)
-        content = window.at(position + head_end, wanted)
-        after = window.at(position + head_end + length, len(BEFORE_RECORD))
-        if len(content) < wanted or not after:
+        content_end = head_end + length
+        if length <= most and content_end + len(BEFORE_RECORD) <= len(data):
+            content, after = data[head_end:content_end], data[content_end : content_end + 4]
+        else:
+            content = window.at(position + len(head), min(length, most))
+            after = window.at(position + len(head) + length, len(BEFORE_RECORD))
+        if len(content) < min(length, most) or not after:
             yield PageOutcome.TRUNCATED
             return
         if after != BEFORE_RECORD[: len(after)]:
             yield PageOutcome.BAD_RECORD
             position = _next_plain(window, position, end)
             continue
-        yield Record(head[:head_end], content, length > wanted)
-        position += head_end + length + len(after)
+        yield Record(head, content, length > most)
+        position += len(head) + length + len(after)
 
 
 def _next_plain(window: _Window, position: int, end: int | None) -> int:

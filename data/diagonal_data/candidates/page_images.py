@@ -13,6 +13,7 @@ aria-label.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from diagonal_data.candidates.found import ImageOutcome
 from diagonal_data.candidates.page_attributes import Attributes, attributes, value_of
@@ -113,11 +114,16 @@ def _entries(srcset: str) -> tuple[Sequence[str], Sequence[float]]:
     # `a.jpg 1x, b.jpg 2x`, and nothing that needs a closer look.
     if len(urls) == len(sizes) and ",\n" not in "\n".join([*urls, ""]):
         try:
-            return urls, [float(size.rstrip(",")[:-1]) for size in sizes]
+            return urls, list(map(_size, sizes))
         except ValueError:
             pass
     found = SOURCE_SET.findall(srcset)
     return [url for url, _ in found], [float(size) if size else 1.0 for _, size in found]
+
+
+@lru_cache(1_024)
+def _size(descriptor: str) -> float:
+    return float(descriptor.rstrip(",")[:-1])
 
 
 def _full_size(body: bytes, link: int, base: BaseUrl) -> str | None:

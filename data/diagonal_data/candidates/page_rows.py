@@ -39,9 +39,9 @@ class PageRows:
         licence: str | None = None,
     ) -> None:
         """Add an image; it has the page's licence unless it has one of its own."""
-        row = Found(url, texts, sources, self.page_url, self.lang, None, width, height)
         licence = licence or self.licence
-        self.found.append(row._replace(licence=licence) if licence else row)
+        row = (url, texts, sources, self.page_url, self.lang, None, width, height, licence, None)
+        self.found.append(tuple.__new__(Found, row))
 
     def add_page(self, scan: PageScan, base: BaseUrl, stated: Sequence[StatedImage]) -> None:
         """Add all of a page, in document order, and `stated` after it."""

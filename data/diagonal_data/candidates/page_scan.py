@@ -32,8 +32,8 @@ from diagonal_data.candidates.page_markup import (
 )
 
 # Kinds of tags. Around an image, their order alone counts; from IMAGE on they are checked one by
-# one, and so is LINK where links are asked for.
-LINK_END, FIGURE, PICTURE, SOURCE, LINK, IMAGE, META = range(1, 8)
+# one, and so is LINK where links are asked for. LINK and its end are the only ones that are many.
+LINK_END, LINK, FIGURE, PICTURE, SOURCE, IMAGE, META = range(1, 8)
 BASE, DOCUMENT, RAW_TEXT, TEMPLATE, COMMENT = range(8, 13)
 NAMES = {
     LINK_END: (b"/a",),
@@ -78,8 +78,9 @@ class ImageTag(NamedTuple):
 
     start: int
     attributes: Attributes
+    """None if it has no text of its own and no figure's."""
     link: int
-    """Where the `<a` around it begins, or -1."""
+    """Where the `<a` around it begins, or negative."""
     picture_sources: Sequence[int]
     """Where the tags of its `<picture>` begin that name sources, those before the image."""
     figure: Figure | None
@@ -102,6 +103,9 @@ def _kinds_by_code() -> np.ndarray:
 
 
 KINDS_BY_CODE = _kinds_by_code()
+NO_LINK = -1
+ALT, TITLE = PLAIN_NAMES.index(b"alt"), PLAIN_NAMES.index(b"title")
+NO_ATTRIBUTES: Attributes = {}
 
 
 class PageScan:
@@ -147,17 +151,15 @@ class PageScan:
 
     def _read(self, links: bool) -> None:
         body, text, link = self.body, 0, -1
-        find, is_checked = body.find, LINK if links else IMAGE
-        for start, kind in _places(body):
+        find = body.find
+        for start, kind, near_link in _places(body, links=links):
             if start < text:
                 continue
-            if kind < is_checked:
-                if kind == LINK:
-                    link = start
-                elif kind == LINK_END:
-                    link = -1
-                else:
-                    self._enter(kind, start)
+            # Those before `text` are known, or in no text.
+            if near_link >= text or ~near_link >= text:
+                link = near_link
+            if SOURCE >= kind >= FIGURE:
+                self._enter(kind, start)
                 continue
             if kind == META and not self._is_wanted(start):
                 continue
@@ -176,19 +178,25 @@ class PageScan:
 
     def _read_image(self, start: int, link: int) -> int:
         body = self.body
+        figure = self._around[-1] if self._around else None
         found = PLAIN_IMAGE.match(body, start)
         if found:
             end = found.end()
-            named = zip(PLAIN_NAMES, found.groups(), strict=True)
-            tag: Attributes = {name: value for name, value in named if value is not None}
+            values = found.groups()
+            if not (figure or values[ALT] or values[TITLE]):
+                # There is nothing to say of it.
+                tag = NO_ATTRIBUTES
+            else:
+                named = zip(PLAIN_NAMES, values, strict=True)
+                tag: Attributes = {name: value for name, value in named if value is not None}
         else:
             if body[start : start + 5].lower() not in IMAGE_STARTS:
                 return start
             end = tag_end(body, start)
             tag = attributes(body, start, end)
         if end >= 0 and not self._template_depth:
-            figure = self._around[-1] if self._around else None
-            self.images.append(ImageTag(start, tag, link, self._sources or (), figure))
+            image = (start, tag, link, self._sources or (), figure)
+            self.images.append(tuple.__new__(ImageTag, image))
         return end
 
     def _read_tag(self, kind: int, start: int) -> int:
@@ -263,16 +271,31 @@ class PageScan:
         return any(word in tag for word in self._metas)
 
 
-def _places(body: bytes) -> Iterable[tuple[int, int]]:
-    """Where tags may begin, and of which kind they are."""
+def _places(body: bytes, *, links: bool) -> Iterable[tuple[int, int, int]]:
+    """Where tags may begin, of which kind they are, and the last `<a` before, or ~ of the last `</a`.
+
+    Args:
+        body: of the page.
+        links: whether `<a` is among the tags, and not among those before; `</a` never is.
+    """
     content = np.frombuffer(body, np.uint8)
     at = np.flatnonzero(content == ord("<"))
     # Three bytes follow in every tag that is whole.
     at = at[: np.searchsorted(at, len(body) - 3)]
-    codes = (content.take(at + 1) & 31).astype(np.uint16) << 5
-    codes |= content.take(at + 2) & 31
+    codes = (content[1:].take(at) & 31).astype(np.uint16) << 5
+    codes |= content[2:].take(at) & 31
     codes <<= 5
-    codes |= content.take(at + 3) & 31
+    codes |= content[3:].take(at) & 31
     kinds = KINDS_BY_CODE.take(codes)
     chosen = np.flatnonzero(kinds)
-    return zip(at.take(chosen).tolist(), kinds.take(chosen).tolist(), strict=True)
+    at, kinds = at.take(chosen), kinds.take(chosen)
+    # A link that is among the tags is its own news.
+    first = LINK if links else FIGURE
+    link_at, wanted = np.flatnonzero(kinds < first), np.flatnonzero(kinds >= first)
+    nearest = at.take(link_at)
+    np.invert(nearest, out=nearest, where=kinds.take(link_at) == LINK_END)
+    before = np.searchsorted(link_at, wanted)
+    # Behind the last one there is none, as before the first.
+    nearest = np.append(nearest, NO_LINK).take(before - 1)
+    places = (at.take(wanted), kinds.take(wanted), nearest)
+    return zip(*(column.tolist() for column in places), strict=True)

@@ -6,11 +6,14 @@
                                                                          / Links: IMG@/src url alt
 
 A WAT tells of an image src and alt, and of the page og:image, opt-outs and licence; srcset,
-figcaption and the rest are in the WARC only. Nothing else of a record is decoded.
+figcaption and the rest are in the WARC only. Nothing else of a record is decoded: of the links, which
+are nine tenths of it, those of images are found in its bytes.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import IO
+from operator import itemgetter
+from typing import IO, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +32,16 @@ MAX_RECORD_BYTES = 2**24
 IMAGE_PATH = "IMG@/src"
 RESPONSE = b'"HTTP-Response-Metadata"'
 """Records without this are about requests and the crawl."""
+# The object of an image as WAT writers write it, `path` first and no escapes but in what is not used:
+# address, alternative text and the brace at the end. Without the last it is not of that form. The
+# bytes of the name stand in no string, where their quotation marks would be escaped.
+IMAGE = re.compile(
+    rb"""IMG@(?:/src"(?:(?<=\{"path":[ ]"IMG@/src")|(?<=\{"path":"IMG@/src"))
+        (?: ,[ ]?"url":[ ]?"([^"]*+)" | ,[ ]?"alt":[ ]?"([^"]*+)" | ,[ ]?"[a-z]++":[ ]?"[^"\\]*+" )*+
+    (\}))?+""",
+    re.VERBOSE,
+)
+LAST = itemgetter(2)
 ALT_ONLY = ("alt",)
 
 
@@ -43,7 +56,7 @@ class _HeadLink(Struct, gc=False, frozen=True):
     rel: str | None = None
 
 
-NO_METAS = msgspec.Raw(b"[]")
+NOTHING = msgspec.Raw(b"[]")
 
 
 class _Meta(Struct, gc=False, frozen=True):
@@ -54,18 +67,25 @@ class _Meta(Struct, gc=False, frozen=True):
 
 class _Head(Struct, rename="pascal", gc=False, frozen=True):
     base: str | None = None
-    metas: msgspec.Raw = NO_METAS
+    metas: msgspec.Raw = NOTHING
     link: list[_HeadLink] = []
 
 
 class _Html(Struct, rename="pascal", gc=False, frozen=True):
     head: _Head = _Head()
-    links: list[_Link] = []
+    links: msgspec.Raw = NOTHING
 
 
 class _Headers(Struct, gc=False, frozen=True):
     robots: str | None = msgspec.field(default=None, name="X-Robots-Tag")
     robots_lower: str | None = msgspec.field(default=None, name="x-robots-tag")
+
+
+class _Images(NamedTuple):
+    addresses: Sequence[str]
+    """Of those with an alternative text."""
+    alts: Sequence[str]
+    without_text: int
 
 
 class _Status(Struct, gc=False, frozen=True):
@@ -97,6 +117,7 @@ class _Wat(Struct, gc=False, frozen=True):
 
 DECODER = msgspec.json.Decoder(_Wat)
 METAS = msgspec.json.Decoder(list[_Meta])
+LINKS = msgspec.json.Decoder(list[_Link])
 
 
 def read_wat(
@@ -142,19 +163,19 @@ def _read_record(
         response, url = envelope.payload.response, envelope.warc.uri
         html = response.html if response else None
         facts = _facts(html.head.metas, agent, words) if html else None
-
+        images = _images(html.links) if html else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return PageOutcome.BAD_RECORD, None
     if not response or not url:
         return PageOutcome.BAD_RECORD, None
     if response.message.status != "200":
         return PageOutcome.HTTP_ERROR, None
-    if not html or not facts:
+    if not html or not facts or not images:
         return PageOutcome.NOT_HTML, None
     tags = response.headers.robots or response.headers.robots_lower
     if is_opt_out(facts.directives) or (tags and opts_out([tags], agent or "")):
         return PageOutcome.OPTED_OUT, None
-    return PageOutcome.READ, _page_rows(url, html, facts.images)
+    return PageOutcome.READ, _page_rows(url, html.head, images, facts.images)
 
 
 def _facts(raw: msgspec.Raw, agent: str | None, words: Sequence[bytes]) -> MetaFacts:
@@ -170,32 +191,56 @@ def _facts(raw: msgspec.Raw, agent: str | None, words: Sequence[bytes]) -> MetaF
     return read_metas(pairs, agent)
 
 
-def _page_rows(url: str, html: _Html, stated: Sequence[StatedImage]) -> PageRows:
+def _page_rows(
+    url: str, head: _Head, images: _Images, stated: Sequence[StatedImage]
+) -> PageRows:
     base = BaseUrl(url)
-    if html.head.base and (joined := base.join(html.head.base)):
+    if head.base and (joined := base.join(head.base)):
         base = BaseUrl(joined)
     rows = PageRows(url, None)
-    rows.licence = _licence(html.head, base)
-    _add_images(rows, [link for link in html.links if link.path == IMAGE_PATH], base)
+    rows.licence = _licence(head, base)
+    _add_images(rows, images, base)
     rows.add_stated(stated, base)
     return rows
 
 
-def _add_images(rows: PageRows, links: Sequence[_Link], base: BaseUrl) -> None:
-    add, without_text = rows.found.append, 0
-    page_url, licence = rows.page_url, rows.licence
-    for link in links:
-        alt, address = link.alt, link.url or ""
-        if not alt or alt.isspace():
+def _images(links: msgspec.Raw) -> _Images:
+    """The images among the links.
+
+    Raises:
+        DecodeError, UnicodeDecodeError: broken links. Of those that are of no image, only the syntax
+            is looked at, where no image needs more.
+    """
+    content = memoryview(links)
+    found = IMAGE.findall(content)
+    if content[0] == ord("[") and all(map(LAST, found)):
+        pieces = [piece for url, alt, _ in found if alt for piece in (url, alt)]
+        # No string of JSON holds a new line.
+        joined = str(b"\n".join(pieces), "utf-8")
+        if "\\" not in joined:
+            texts = joined.split("\n") if pieces else []
+            return _Images(texts[::2], texts[1::2], len(found) - len(pieces) // 2)
+    images = [link for link in LINKS.decode(links) if link.path == IMAGE_PATH]
+    shown = [link for link in images if link.alt]
+    addresses, alts = [link.url or "" for link in shown], [link.alt or "" for link in shown]
+    return _Images(addresses, alts, len(images) - len(shown))
+
+
+def _add_images(rows: PageRows, images: _Images, base: BaseUrl) -> None:
+    add, join, page_url, licence = rows.found.append, base.join, rows.page_url, rows.licence
+    without_text = images.without_text
+    for address, alt in zip(images.addresses, images.alts, strict=True):
+        if alt.isspace():
             without_text += 1
             continue
         # Some versions of the WAT writer leave character references as they stood.
-        text = attribute_text(alt) if "&" in alt else alt
-        url = base.join(attribute_text(address) if "&" in address else address)
-        if url:
-            add(Found(url, (text,), ALT_ONLY, page_url, None, None, None, None, licence))
-        else:
+        url = join(attribute_text(address) if "&" in address else address)
+        if url is None:
             rows.lost[why_no_url([address])] += 1
+        else:
+            text = attribute_text(alt) if "&" in alt else alt
+            row = (url, (text,), ALT_ONLY, page_url, None, None, None, None, licence, None)
+            add(tuple.__new__(Found, row))
     if without_text:
         rows.lost[ImageOutcome.NO_TEXT] += without_text
 
