@@ -24,7 +24,8 @@ from diagonal_data.candidates.found import PageOutcome
 
 STEP_BYTES = 4_096
 """Compressed bytes that are inflated at a time: at most four MiB come out."""
-READ_BYTES = 2**20
+READ_BYTES = 2**17
+"""At a time. Memory for much more is fetched from the system anew, which costs a tenth."""
 MAX_HEADER_BYTES = 2**16
 USUAL_RECORD_BYTES = 2**14
 MAGIC = b"\x1f\x8b\x08"

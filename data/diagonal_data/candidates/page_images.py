@@ -101,13 +101,15 @@ def largest_in_srcsets(srcsets: Sequence[str]) -> str | None:
     best, largest = None, 0.0
     for srcset in srcsets:
         urls, sizes = _entries(srcset)
+        if len(srcsets) == 1 and "data:" not in srcset and sizes and (most := max(sizes)) > 0:
+            return urls[sizes.index(most)]
         for url, size in zip(urls, sizes, strict=True):
             if size > largest and not url.startswith("data:"):
                 best, largest = url, size
     return best
 
 
-def _entries(srcset: str) -> tuple[Sequence[str], Sequence[float]]:
+def _entries(srcset: str) -> tuple[Sequence[str], list[float]]:
     """The addresses and their sizes."""
     words = srcset.split()
     urls, sizes = words[::2], words[1::2]

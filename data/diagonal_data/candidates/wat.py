@@ -6,14 +6,13 @@
                                                                          / Links: IMG@/src url alt
 
 A WAT tells of an image src and alt, and of the page og:image, opt-outs and licence; srcset,
-figcaption and the rest are in the WARC only. Nothing else of a record is decoded: of the links, which
-are nine tenths of it, those of images are found in its bytes.
+figcaption and the rest are in the WARC only. Nothing else of a record is decoded; the links, nine
+tenths of it, only where those of images cannot be read off their bytes.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
-from typing import IO, NamedTuple
+from typing import IO
 
 import msgspec
 from msgspec import Struct
@@ -32,17 +31,17 @@ MAX_RECORD_BYTES = 2**24
 IMAGE_PATH = "IMG@/src"
 RESPONSE = b'"HTTP-Response-Metadata"'
 """Records without this are about requests and the crawl."""
-# The object of an image as WAT writers write it, `path` first and no escapes but in what is not used:
-# address, alternative text and the brace at the end. Without the last it is not of that form. The
-# bytes of the name stand in no string, where their quotation marks would be escaped.
+# The address and the alternative text of an image, as WAT writers write it: `path` first, strings
+# only. The brace at the end tells that it was so to the end. Inside of a string none of it matches,
+# for quotation marks are escaped there; a path that is spelled with escapes is overlooked.
 IMAGE = re.compile(
     rb"""IMG@(?:/src"(?:(?<=\{"path":[ ]"IMG@/src")|(?<=\{"path":"IMG@/src"))
-        (?: ,[ ]?"url":[ ]?"([^"]*+)" | ,[ ]?"alt":[ ]?"([^"]*+)" | ,[ ]?"[a-z]++":[ ]?"[^"\\]*+" )*+
+        (?: ,[ ]?"(?: url":[ ]?"([^"]*+) | alt":[ ]?"([^"]*+) | [a-z]++":[ ]?"[^"\\]*+ )" )*+
     (\}))?+""",
     re.VERBOSE,
 )
-LAST = itemgetter(2)
 ALT_ONLY = ("alt",)
+_Images = tuple[Sequence[str], Sequence[str]]
 
 
 class _Link(Struct, gc=False, frozen=True):
@@ -79,13 +78,6 @@ class _Html(Struct, rename="pascal", gc=False, frozen=True):
 class _Headers(Struct, gc=False, frozen=True):
     robots: str | None = msgspec.field(default=None, name="X-Robots-Tag")
     robots_lower: str | None = msgspec.field(default=None, name="x-robots-tag")
-
-
-class _Images(NamedTuple):
-    addresses: Sequence[str]
-    """Of those with an alternative text."""
-    alts: Sequence[str]
-    without_text: int
 
 
 class _Status(Struct, gc=False, frozen=True):
@@ -191,9 +183,7 @@ def _facts(raw: msgspec.Raw, agent: str | None, words: Sequence[bytes]) -> MetaF
     return read_metas(pairs, agent)
 
 
-def _page_rows(
-    url: str, head: _Head, images: _Images, stated: Sequence[StatedImage]
-) -> PageRows:
+def _page_rows(url: str, head: _Head, images: _Images, stated: Sequence[StatedImage]) -> PageRows:
     base = BaseUrl(url)
     if head.base and (joined := base.join(head.base)):
         base = BaseUrl(joined)
@@ -205,32 +195,31 @@ def _page_rows(
 
 
 def _images(links: msgspec.Raw) -> _Images:
-    """The images among the links.
+    """The addresses of the images among the links, and their alternative texts.
 
     Raises:
-        DecodeError, UnicodeDecodeError: broken links. Of those that are of no image, only the syntax
-            is looked at, where no image needs more.
+        DecodeError, UnicodeDecodeError: broken links. Of those that are of no image, the syntax
+            alone is looked at, unless an image is spelled in another way.
     """
     content = memoryview(links)
     found = IMAGE.findall(content)
-    if content[0] == ord("[") and all(map(LAST, found)):
-        pieces = [piece for url, alt, _ in found if alt for piece in (url, alt)]
-        # No string of JSON holds a new line.
-        joined = str(b"\n".join(pieces), "utf-8")
-        if "\\" not in joined:
-            texts = joined.split("\n") if pieces else []
-            return _Images(texts[::2], texts[1::2], len(found) - len(pieces) // 2)
+    if content[0] == ord("[") and found:
+        urls, alts, ends = zip(*found, strict=True)
+        joined = str(b"\n".join(urls + alts), "utf-8")
+        texts = joined.split("\n")
+        if b"" not in ends and "\\" not in joined and len(texts) == 2 * len(found):
+            return texts[: len(found)], texts[len(found) :]
+    elif content[0] == ord("["):
+        return (), ()
     images = [link for link in LINKS.decode(links) if link.path == IMAGE_PATH]
-    shown = [link for link in images if link.alt]
-    addresses, alts = [link.url or "" for link in shown], [link.alt or "" for link in shown]
-    return _Images(addresses, alts, len(images) - len(shown))
+    return [link.url or "" for link in images], [link.alt or "" for link in images]
 
 
 def _add_images(rows: PageRows, images: _Images, base: BaseUrl) -> None:
     add, join, page_url, licence = rows.found.append, base.join, rows.page_url, rows.licence
-    without_text = images.without_text
-    for address, alt in zip(images.addresses, images.alts, strict=True):
-        if alt.isspace():
+    without_text = 0
+    for address, alt in zip(*images, strict=True):
+        if not alt or alt.isspace():
             without_text += 1
             continue
         # Some versions of the WAT writer leave character references as they stood.
