@@ -1,22 +1,20 @@
 """Where the tags of a page are that matter for its images, found in its bytes without a tree.
 
-One pass of numpy over all `<` picks the few that may begin such a tag; those that decide anything
-are then checked to stand in text, as HTML's tokeniser would see it: not in a quoted value, an open
-tag, a comment, or the raw text of a script, style, title or textarea. Time is linear in the page,
-whatever is in it. What only a tree knows is not known: misnested tables and the like.
+Of the few that may be such tags (page_tags.py) those that decide anything are checked to stand in
+text, as HTML's tokeniser would see it: not in a quoted value, an open tag, a comment, or the raw
+text of a script, style, title or textarea. Time is linear in the page, whatever is in it. What only
+a tree knows is not known: misnested tables and the like.
 
 `<noscript>` is read as browsers without scripts read it; what is in a `<template>` is left out.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
 from typing import NamedTuple
-
-import numpy as np
 
 from diagonal_data.candidates.page_attributes import (
     PLAIN_IMAGE,
@@ -24,34 +22,23 @@ from diagonal_data.candidates.page_attributes import (
     Attributes,
     attributes,
 )
-from diagonal_data.candidates.page_markup import (
-    RAW_TEXT_NAMES,
-    comment_end,
-    raw_text_end,
-    tag_end,
-    text_from,
+from diagonal_data.candidates.page_markup import comment_end, raw_text_end, tag_end, text_from
+from diagonal_data.candidates.page_tags import (
+    AFTER_NAME,
+    COMMENT,
+    DOCUMENT,
+    FIGURE,
+    IMAGE,
+    KINDS,
+    LINK,
+    META,
+    PICTURE,
+    RAW_TEXT,
+    SOURCE,
+    TEMPLATE,
+    places,
 )
 
-# Kinds of tags. Around an image, their order alone counts; from IMAGE on they are checked one by
-# one, and so is LINK where links are asked for. LINK and its end are the only ones that are many.
-LINK_END, LINK, FIGURE, PICTURE, SOURCE, IMAGE, META = range(1, 8)
-BASE, DOCUMENT, RAW_TEXT, TEMPLATE, COMMENT = range(8, 13)
-NAMES = {
-    LINK_END: (b"/a",),
-    FIGURE: (b"figure", b"figcaption", b"/figure", b"/figcaption"),
-    PICTURE: (b"picture", b"/picture"),
-    SOURCE: (b"source",),
-    LINK: (b"a",),
-    IMAGE: (b"img",),
-    META: (b"meta",),
-    BASE: (b"base",),
-    DOCUMENT: (b"html",),
-    RAW_TEXT: RAW_TEXT_NAMES,
-    TEMPLATE: (b"template", b"/template"),
-    COMMENT: (b"!--",),
-}
-KINDS = {name: kind for kind, names in NAMES.items() for name in names}
-AFTER_NAME = b" \t\n\r\f/>"
 MAX_META_BYTES = 4_096
 """Of a `<meta>`, to find the words that make it one of interest."""
 FIGURE_REACH = 64
@@ -87,24 +74,6 @@ class ImageTag(NamedTuple):
     figure: Figure | None
 
 
-def _kinds_by_code() -> np.ndarray:
-    """The kind for the low five bits of each of the three bytes after a `<`.
-
-    Upper and lower case agree in them. What else does is told apart by the whole name later.
-    """
-    kinds = np.zeros(1 << 15, np.uint8)
-    for name, kind in KINDS.items():
-        starts = [name[:3]] if len(name) > 2 else [name + bytes([after]) for after in AFTER_NAME]
-        for first, second, third in (start.ljust(3, b"\0") for start in starts):
-            code = (first & 31) << 10 | (second & 31) << 5
-            # After `<a ` any third byte will do.
-            thirds = range(32) if len(name) == 1 else [third & 31]
-            kinds[[code | last for last in thirds]] = kind
-    return kinds
-
-
-KINDS_BY_CODE = _kinds_by_code()
-NO_LINK = -1
 ALT, TITLE = PLAIN_NAMES.index(b"alt"), PLAIN_NAMES.index(b"title")
 NO_ATTRIBUTES: Attributes = {}
 
@@ -153,7 +122,7 @@ class PageScan:
     def _read(self, links: bool) -> None:
         body, text, link = self.body, 0, -1
         find = body.find
-        for start, kind, near_link in _places(body, links=links):
+        for start, kind, near_link in places(body, links=links):
             if start < text:
                 continue
             # Those before `text` are known, or in no text.
@@ -274,33 +243,3 @@ class PageScan:
             if word in tag:
                 return True
         return False
-
-
-def _places(body: bytes, *, links: bool) -> Iterable[tuple[int, int, int]]:
-    """Where tags may begin, their kinds, and for each the last `<a` before or ~ of the last `</a`.
-
-    Args:
-        body: of the page.
-        links: whether `<a` is among the tags, and not among those before; `</a` never is.
-    """
-    content = np.frombuffer(body, np.uint8)
-    # Three bytes follow in every tag that is whole.
-    at = (content[:-3] == ord("<")).nonzero()[0]
-    codes = (content[1:].take(at) & 31).astype(np.uint16) << 5
-    codes |= content[2:].take(at) & 31
-    codes <<= 5
-    codes |= content[3:].take(at) & 31
-    kinds = KINDS_BY_CODE.take(codes)
-    chosen = kinds.nonzero()[0]
-    at, kinds = at.take(chosen), kinds.take(chosen)
-    # A link that is among the tags is its own news.
-    first = LINK if links else FIGURE
-    link_at, wanted = (kinds < first).nonzero()[0], (kinds >= first).nonzero()[0]
-    before = link_at.searchsorted(wanted)
-    # Behind the last one there is none, as before the first.
-    nearest = np.full(len(link_at) + 1, NO_LINK)
-    at.take(link_at, out=nearest[:-1])
-    np.invert(nearest[:-1], out=nearest[:-1], where=kinds.take(link_at) == LINK_END)
-    nearest = nearest.take(before - 1)
-    places = (at.take(wanted), kinds.take(wanted), nearest)
-    return zip(*(column.tolist() for column in places), strict=True)
