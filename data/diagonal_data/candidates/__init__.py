@@ -2,7 +2,7 @@
 
 build        input to candidates;  config, recipes  what can be asked for;  plan  units of work
 reading      units to rows as found, cut by the hash of their URL;  exchange  the files of that
-  wat, warc, members     Common Crawl's files, and the members they are made of
+  wat, warc, members     Common Crawl's files, and the members they are made of;  file_window
   html_folder, page, page_*   folders of pages; images, texts and links of one page
   site, site_warc, sitemap    a polite crawl, kept as WARC
   lists, list_*          URL lists: Parquet, CSV, TSV, JSON lines

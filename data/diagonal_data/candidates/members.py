@@ -14,21 +14,27 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import IO, Any, NamedTuple, cast
 
 from isal import igzip, isal_zlib
 
+from diagonal_data.candidates.file_window import Window
 from diagonal_data.candidates.found import PageOutcome
 
 STEP_BYTES = 4_096
 """Compressed bytes that are inflated at a time: at most four MiB come out."""
-READ_BYTES = 2**20
 MAX_HEADER_BYTES = 2**16
-USUAL_HEADER_BYTES = 2**10
+USUAL_RECORD_BYTES = 2**14
 MAGIC = b"\x1f\x8b\x08"
 PLAIN_MAGIC = b"WARC/"
 BEFORE_RECORD = b"\r\n\r\n"
+# The head of nearly every record, and its length.
+USUAL_HEAD = re.compile(
+    rb"WARC/[^\r\n]*+\r\n(?:(?!Content-Length: )[^\r\n]++\r\n)*+"
+    rb"Content-Length: ([0-9]{1,15})\r\n(?:[^\r\n]++\r\n)*+\r\n"
+)
 
 
 class Record(NamedTuple):
@@ -68,7 +74,7 @@ def read_records(
     stream.seek(0)
     is_plain = stream.read(len(PLAIN_MAGIC)) == PLAIN_MAGIC
     read = _read_plain if is_plain else _read_packed
-    yield from read(_Window(stream), start, end, max_bytes + MAX_HEADER_BYTES)
+    yield from read(Window(stream), start, end, max_bytes + MAX_HEADER_BYTES)
 
 
 def header_in(head: bytes, name: bytes) -> bytes:
@@ -79,55 +85,17 @@ def header_in(head: bytes, name: bytes) -> bytes:
         end = head.find(b"\n", start)
         return head[start : end if end >= 0 else len(head)].strip()
     # Field names are the same in any case, but few writers make use of it.
-    found = re.search(rb"\n" + re.escape(name) + rb"[ \t]*:([^\n]*)", head, re.IGNORECASE)
+    found = _field_in_any_case(name).search(head)
     return found[1].strip() if found else b""
 
 
-class _Window:
-    """A moving piece of a file."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream = stream
-        stream.seek(0)
-        self._start = 0
-        self._data = b""
-
-    def at(self, position: int, size: int) -> bytes:
-        """`size` bytes from there, fewer only at the end of the file."""
-        first = position - self._start
-        if first < 0 or first + size > len(self._data):
-            self._read(position, size)
-            first = 0
-        return self._data[first : first + size]
-
-    def find(self, word: bytes, position: int, end: int | None) -> int:
-        """The first place of a word from there on and before `end`, or -1."""
-        while end is None or position < end:
-            piece = self.at(position, READ_BYTES)
-            found = piece.find(word)
-            if found >= 0:
-                return position + found if end is None or position + found < end else -1
-            if len(piece) < READ_BYTES:
-                return -1
-            position += len(piece) - len(word) + 1
-        return -1
-
-    def _read(self, position: int, size: int) -> None:
-        first = position - self._start
-        if 0 <= first <= len(self._data):
-            pieces = [self._data[first:]]
-        else:
-            pieces = []
-            self.stream.seek(position)
-        missing = size - sum(map(len, pieces))
-        while missing > 0 and (piece := self.stream.read(max(missing, READ_BYTES))):
-            pieces.append(piece)
-            missing -= len(piece)
-        self._start, self._data = position, b"".join(pieces)
+@lru_cache(64)
+def _field_in_any_case(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\n" + re.escape(name) + rb"[ \t]*:([^\n]*)", re.IGNORECASE)
 
 
 def _read_packed(
-    window: _Window, start: int, end: int | None, most: int
+    window: Window, start: int, end: int | None, most: int
 ) -> Iterator[Record | PageOutcome]:
     """In one stream, which is a third faster than member by member, for as long as all is well."""
     first = _next_member(window, start, end) if start else 0
@@ -137,7 +105,7 @@ def _read_packed(
     given = 0
     try:
         with igzip.GzipFile(fileobj=_Part(window.stream, first, last)) as inflated:
-            for record in _read_plain(_Window(cast(IO[bytes], inflated)), 0, None, most):
+            for record in _read_plain(Window(cast(IO[bytes], inflated)), 0, None, most):
                 if isinstance(record, PageOutcome):
                     break
                 yield record
@@ -146,10 +114,10 @@ def _read_packed(
                 return
     except (EOFError, OSError, isal_zlib.IsalError):  # pyright: ignore[reportGeneralTypeIssues]  # stub: Exception
         pass
-    yield from islice(_read_members(_Window(window.stream), start, end, most), given, None)
+    yield from islice(_read_members(Window(window.stream), start, end, most), given, None)
 
 
-def _next_member(window: _Window, position: int, end: int | None) -> int:
+def _next_member(window: Window, position: int, end: int | None) -> int:
     """Where the first member begins from there on and before `end`; -1 if there is none."""
     while position >= 0 and window.at(position, 1):
         if _inflate(window, position, 0).outcome != PageOutcome.BAD_RECORD:
@@ -182,7 +150,7 @@ class _Part(io.RawIOBase):
 
 
 def _read_members(
-    window: _Window, start: int, end: int | None, most: int
+    window: Window, start: int, end: int | None, most: int
 ) -> Iterator[Record | PageOutcome]:
     # A part's start is inside a member of the part before, or at the beginning of one.
     is_counted = start > 0
@@ -205,7 +173,7 @@ def _read_members(
                 return
 
 
-def _inflate(window: _Window, position: int, most: int) -> _Member:
+def _inflate(window: Window, position: int, most: int) -> _Member:
     """The member that begins there: READ, TRUNCATED by the end of the file, or BAD_RECORD."""
     inflater = isal_zlib.decompressobj(31)
     pieces: list[bytes] = []
@@ -264,36 +232,43 @@ def _length(head: bytes) -> int:
 
 
 def _read_plain(
-    window: _Window, start: int, end: int | None, most: int
+    window: Window, start: int, end: int | None, most: int
 ) -> Iterator[Record | PageOutcome]:
     position = 0 if start == 0 else _next_plain(window, start - len(BEFORE_RECORD), end)
     while position >= 0 and (end is None or position < end):
-        head = window.at(position, USUAL_HEADER_BYTES)
-        if not head:
+        data, first = window.around(position, USUAL_RECORD_BYTES)
+        if first == len(data):
             return
-        if BEFORE_RECORD not in head:
-            head = window.at(position, MAX_HEADER_BYTES)
-        head_end = _head_end(head, 0)
-        length = _length(head[:head_end]) if head_end else -1
+        usual = USUAL_HEAD.match(data, first, first + MAX_HEADER_BYTES)
+        if usual:
+            head_end, length = usual.end(), int(usual[1])
+        else:
+            data, first = window.around(position, MAX_HEADER_BYTES)
+            head_end = _head_end(data, first)
+            length = _length(data[first:head_end]) if head_end else -1
+        head = data[first:head_end]
         if length < 0:
             yield PageOutcome.BAD_RECORD
             position = _next_plain(window, position, end)
             continue
-        wanted = min(length, most)
-        content = window.at(position + head_end, wanted)
-        after = window.at(position + head_end + length, len(BEFORE_RECORD))
-        if len(content) < wanted or not after:
+        content_end = head_end + length
+        if length <= most and content_end + len(BEFORE_RECORD) <= len(data):
+            content, after = data[head_end:content_end], data[content_end : content_end + 4]
+        else:
+            content = window.at(position + len(head), min(length, most))
+            after = window.at(position + len(head) + length, len(BEFORE_RECORD))
+        if len(content) < min(length, most) or not after:
             yield PageOutcome.TRUNCATED
             return
         if after != BEFORE_RECORD[: len(after)]:
             yield PageOutcome.BAD_RECORD
             position = _next_plain(window, position, end)
             continue
-        yield Record(head[:head_end], content, length > wanted)
-        position += head_end + length + len(after)
+        yield Record(head, content, length > most)
+        position += len(head) + length + len(after)
 
 
-def _next_plain(window: _Window, position: int, end: int | None) -> int:
+def _next_plain(window: Window, position: int, end: int | None) -> int:
     last = None if end is None else end - len(BEFORE_RECORD)
     place = window.find(BEFORE_RECORD + PLAIN_MAGIC, max(position, 0), last)
     return place + len(BEFORE_RECORD) if place >= 0 else -1

@@ -13,6 +13,7 @@ aria-label.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from diagonal_data.candidates.found import ImageOutcome
 from diagonal_data.candidates.page_attributes import Attributes, attributes, value_of
@@ -100,24 +101,31 @@ def largest_in_srcsets(srcsets: Sequence[str]) -> str | None:
     best, largest = None, 0.0
     for srcset in srcsets:
         urls, sizes = _entries(srcset)
+        if len(srcsets) == 1 and "data:" not in srcset and sizes and (most := max(sizes)) > 0:
+            return urls[sizes.index(most)]
         for url, size in zip(urls, sizes, strict=True):
             if size > largest and not url.startswith("data:"):
                 best, largest = url, size
     return best
 
 
-def _entries(srcset: str) -> tuple[Sequence[str], Sequence[float]]:
+def _entries(srcset: str) -> tuple[Sequence[str], list[float]]:
     """The addresses and their sizes."""
     words = srcset.split()
     urls, sizes = words[::2], words[1::2]
     # `a.jpg 1x, b.jpg 2x`, and nothing that needs a closer look.
     if len(urls) == len(sizes) and ",\n" not in "\n".join([*urls, ""]):
         try:
-            return urls, [float(size.rstrip(",")[:-1]) for size in sizes]
+            return urls, list(map(_size, sizes))
         except ValueError:
             pass
     found = SOURCE_SET.findall(srcset)
     return [url for url, _ in found], [float(size) if size else 1.0 for _, size in found]
+
+
+@lru_cache(1_024)
+def _size(descriptor: str) -> float:
+    return float(descriptor.rstrip(",")[:-1])
 
 
 def _full_size(body: bytes, link: int, base: BaseUrl) -> str | None:

@@ -20,6 +20,7 @@ RAW_TEXT_ENDS = {
     for name in RAW_TEXT_NAMES
 }
 SCRIPT_PARTS = re.compile(rb"<!--|-->|<(/?)script(?=[\t\n\f\r />])", re.IGNORECASE)
+CLOSE = ord(">")
 BEFORE_VALUE = b"= \t\n\r\f"
 """One of these stands before a quotation mark that opens a value."""
 SVG_REACH = 4_096
@@ -48,8 +49,12 @@ def text_from(body: bytes, text: int, wanted: int) -> int:
     """The first place of text from `wanted` on, where `text` is one, and neither comments nor raw
     texts lie between: `wanted` itself, or behind the tag that it stands in.
     """
-    shut = body.rfind(b">", text, wanted)
-    if shut > 0 and body.find(b"<", shut, wanted) < 0 and _is_unquoted(body, text, shut):
+    shut = wanted - 1
+    if body[shut] != CLOSE:
+        shut = body.rfind(b">", text, wanted)
+        if body.find(b"<", max(shut, text), wanted) >= 0:
+            shut = -1
+    if shut >= text and _is_unquoted(body, text, shut):
         return wanted
     while text < wanted:
         found = MARKUP.search(body, text, wanted)

@@ -26,8 +26,8 @@ class PageRows:
 
     def counts(self) -> Counter[str]:
         """What became of the images."""
-        found = Counter({ImageOutcome.FOUND: len(self.found)}) if self.found else Counter()
-        return found + self.lost
+        found = {ImageOutcome.FOUND: len(self.found)} if self.found else {}
+        return Counter({**found, **self.lost})
 
     def add(
         self,
@@ -39,9 +39,10 @@ class PageRows:
         licence: str | None = None,
     ) -> None:
         """Add an image; it has the page's licence unless it has one of its own."""
-        row = Found(url, texts, sources, self.page_url, self.lang, None, width, height)
         licence = licence or self.licence
-        self.found.append(row._replace(licence=licence) if licence else row)
+        row = (url, texts, sources, self.page_url, self.lang, None, width, height, licence, None)
+        # Past the checks of NamedTuple, which would take longer than all else here.
+        self.found.append(tuple.__new__(Found, row))
 
     def add_page(self, scan: PageScan, base: BaseUrl, stated: Sequence[StatedImage]) -> None:
         """Add all of a page, in document order, and `stated` after it."""
@@ -59,13 +60,12 @@ class PageRows:
         """Add images named in metadata; one that the page shows gets their text as another.
 
         Those without a text are no loss: most pages name their pictures so."""
-        places = {row.url: place for place, row in enumerate(self.found)} if stated else {}
-        for image in stated:
+        told = [image for image in stated if image.text and not image.text.isspace()]
+        places = {row.url: place for place, row in enumerate(self.found)} if told else {}
+        for image in told:
             url = base.join(image.address)
             if url in places:
                 self.found[places[url]] = _with_text(self.found[places[url]], image)
-            elif not image.text or image.text.isspace():
-                continue
             elif url is None:
                 self.lost[ImageOutcome.BAD_URL] += 1
             else:
@@ -94,7 +94,7 @@ class PageRows:
 
 
 def _with_text(row: Found, image: StatedImage) -> Found:
-    if not image.text or image.text.isspace() or image.text in row.texts:
+    if image.text in row.texts:
         return row
     texts, sources = [*row.texts, image.text], [*row.sources, image.source]
     return row._replace(texts=texts, sources=sources)

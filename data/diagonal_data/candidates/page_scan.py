@@ -1,21 +1,20 @@
 """Where the tags of a page are that matter for its images, found in its bytes without a tree.
 
-One pass of numpy over all `<` picks the few that may begin such a tag; those that decide anything
-are then checked to stand in text, as HTML's tokeniser would see it: not in a quoted value, an open
-tag, a comment, or the raw text of a script, style, title or textarea. Time is linear in the page,
-whatever is in it. What only a tree knows is not known: misnested tables and the like.
+Of the few that may be such tags (page_tags.py) those that decide anything are checked to stand in
+text, as HTML's tokeniser would see it: not in a quoted value, an open tag, a comment, or the raw
+text of a script, style, title or textarea. Time is linear in the page, whatever is in it. What only
+a tree knows is not known: misnested tables and the like.
 
 `<noscript>` is read as browsers without scripts read it; what is in a `<template>` is left out.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from operator import attrgetter
 from typing import NamedTuple
-
-import numpy as np
 
 from diagonal_data.candidates.page_attributes import (
     PLAIN_IMAGE,
@@ -23,34 +22,23 @@ from diagonal_data.candidates.page_attributes import (
     Attributes,
     attributes,
 )
-from diagonal_data.candidates.page_markup import (
-    RAW_TEXT_NAMES,
-    comment_end,
-    raw_text_end,
-    tag_end,
-    text_from,
+from diagonal_data.candidates.page_markup import comment_end, raw_text_end, tag_end, text_from
+from diagonal_data.candidates.page_tags import (
+    AFTER_NAME,
+    COMMENT,
+    DOCUMENT,
+    FIGURE,
+    IMAGE,
+    KINDS,
+    LINK,
+    META,
+    PICTURE,
+    RAW_TEXT,
+    SOURCE,
+    TEMPLATE,
+    places,
 )
 
-# Kinds of tags. Around an image, their order alone counts; from IMAGE on they are checked one by
-# one, and so is LINK where links are asked for.
-LINK_END, FIGURE, PICTURE, SOURCE, LINK, IMAGE, META = range(1, 8)
-BASE, DOCUMENT, RAW_TEXT, TEMPLATE, COMMENT = range(8, 13)
-NAMES = {
-    LINK_END: (b"/a",),
-    FIGURE: (b"figure", b"figcaption", b"/figure", b"/figcaption"),
-    PICTURE: (b"picture", b"/picture"),
-    SOURCE: (b"source",),
-    LINK: (b"a",),
-    IMAGE: (b"img",),
-    META: (b"meta",),
-    BASE: (b"base",),
-    DOCUMENT: (b"html",),
-    RAW_TEXT: RAW_TEXT_NAMES,
-    TEMPLATE: (b"template", b"/template"),
-    COMMENT: (b"!--",),
-}
-KINDS = {name: kind for kind, names in NAMES.items() for name in names}
-AFTER_NAME = b" \t\n\r\f/>"
 MAX_META_BYTES = 4_096
 """Of a `<meta>`, to find the words that make it one of interest."""
 FIGURE_REACH = 64
@@ -78,30 +66,16 @@ class ImageTag(NamedTuple):
 
     start: int
     attributes: Attributes
+    """None if it has no text of its own and no figure's."""
     link: int
-    """Where the `<a` around it begins, or -1."""
+    """Where the `<a` around it begins, or negative."""
     picture_sources: Sequence[int]
     """Where the tags of its `<picture>` begin that name sources, those before the image."""
     figure: Figure | None
 
 
-def _kinds_by_code() -> np.ndarray:
-    """The kind for the low five bits of each of the three bytes after a `<`.
-
-    Upper and lower case agree in them. What else does is told apart by the whole name later.
-    """
-    kinds = np.zeros(1 << 15, np.uint8)
-    for name, kind in KINDS.items():
-        starts = [name[:3]] if len(name) > 2 else [name + bytes([after]) for after in AFTER_NAME]
-        for first, second, third in (start.ljust(3, b"\0") for start in starts):
-            code = (first & 31) << 10 | (second & 31) << 5
-            # After `<a ` any third byte will do.
-            thirds = range(32) if len(name) == 1 else [third & 31]
-            kinds[[code | last for last in thirds]] = kind
-    return kinds
-
-
-KINDS_BY_CODE = _kinds_by_code()
+ALT, TITLE = PLAIN_NAMES.index(b"alt"), PLAIN_NAMES.index(b"title")
+NO_ATTRIBUTES: Attributes = {}
 
 
 class PageScan:
@@ -147,17 +121,15 @@ class PageScan:
 
     def _read(self, links: bool) -> None:
         body, text, link = self.body, 0, -1
-        find, is_checked = body.find, LINK if links else IMAGE
-        for start, kind in _places(body):
+        find = body.find
+        for start, kind, near_link in places(body, links=links):
             if start < text:
                 continue
-            if kind < is_checked:
-                if kind == LINK:
-                    link = start
-                elif kind == LINK_END:
-                    link = -1
-                else:
-                    self._enter(kind, start)
+            # Those before `text` are known, or in no text.
+            if near_link >= text or ~near_link >= text:
+                link = near_link
+            if SOURCE >= kind >= FIGURE:
+                self._enter(kind, start)
                 continue
             if kind == META and not self._is_wanted(start):
                 continue
@@ -176,19 +148,26 @@ class PageScan:
 
     def _read_image(self, start: int, link: int) -> int:
         body = self.body
+        figure = self._around[-1] if self._around else None
         found = PLAIN_IMAGE.match(body, start)
         if found:
             end = found.end()
-            named = zip(PLAIN_NAMES, found.groups(), strict=True)
-            tag: Attributes = {name: value for name, value in named if value is not None}
+            values = found.groups()
+            if not (figure or values[ALT] or values[TITLE]):
+                # There is nothing to say of it.
+                tag = NO_ATTRIBUTES
+            else:
+                # What is empty is as good as not there.
+                names = compress(PLAIN_NAMES, values)
+                tag: Attributes = dict(zip(names, filter(None, values), strict=True))
         else:
             if body[start : start + 5].lower() not in IMAGE_STARTS:
                 return start
             end = tag_end(body, start)
             tag = attributes(body, start, end)
         if end >= 0 and not self._template_depth:
-            figure = self._around[-1] if self._around else None
-            self.images.append(ImageTag(start, tag, link, self._sources or (), figure))
+            image = (start, tag, link, self._sources or (), figure)
+            self.images.append(tuple.__new__(ImageTag, image))
         return end
 
     def _read_tag(self, kind: int, start: int) -> int:
@@ -260,19 +239,7 @@ class PageScan:
     def _is_wanted(self, start: int) -> bool:
         end = self.body.find(b">", start, start + MAX_META_BYTES)
         tag = self.body[start : end if end >= 0 else start + MAX_META_BYTES].lower()
-        return any(word in tag for word in self._metas)
-
-
-def _places(body: bytes) -> Iterable[tuple[int, int]]:
-    """Where tags may begin, and of which kind they are."""
-    content = np.frombuffer(body, np.uint8)
-    at = np.flatnonzero(content == ord("<"))
-    # Three bytes follow in every tag that is whole.
-    at = at[: np.searchsorted(at, len(body) - 3)]
-    codes = (content.take(at + 1) & 31).astype(np.uint16) << 5
-    codes |= content.take(at + 2) & 31
-    codes <<= 5
-    codes |= content.take(at + 3) & 31
-    kinds = KINDS_BY_CODE.take(codes)
-    chosen = np.flatnonzero(kinds)
-    return zip(at.take(chosen).tolist(), kinds.take(chosen).tolist(), strict=True)
+        for word in self._metas:  # noqa: SIM110  # twice as fast as any()
+            if word in tag:
+                return True
+        return False

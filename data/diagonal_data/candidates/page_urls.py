@@ -11,10 +11,13 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 HOST = r"[A-Za-z0-9._-]+(?::[0-9]+)?"
 PATH = r"[^\x00-\x20?#;][^\x00-\x1f?#;]*+"
 REST = r"(?:\?[^\x00-\x1f#]++)?(?:\#[^\x00-\x1f]++)?"
-ABSOLUTE = re.compile(rf"https?://{HOST}(?:/[^\x00-\x1f?#;]*+)?{REST}")
-WITHOUT_SCHEME = re.compile(rf"//{HOST}(?:/[^\x00-\x1f?#;]*+)?{REST}")
-ROOTED = re.compile(rf"/(?!/)[^\x00-\x1f?#;]*+{REST}")
-RELATIVE = re.compile(rf"(?![.:/])[^\x00-\x20?#;:][^\x00-\x1f?#;:]*+{REST}")
+PLAIN = re.compile(
+    rf"(https?://{HOST}(?:/[^\x00-\x1f?#;]*+)?{REST})"
+    rf"|(//{HOST}(?:/[^\x00-\x1f?#;]*+)?{REST})"
+    rf"|(/(?!/)[^\x00-\x1f?#;]*+{REST})"
+    rf"|((?![.:/])[^\x00-\x20?#;:][^\x00-\x1f?#;:]*+{REST})"
+)
+ABSOLUTE, WITHOUT_SCHEME = 1, 2
 BASE = re.compile(rf"(https?):(//{HOST})(/[^\x00-\x20?#;]*)?(?:\?[^\x00-\x20#;]*)?")
 BLANKS = " \t\n\r\f"
 
@@ -26,30 +29,27 @@ class BaseUrl:
         self.url = url
         found = BASE.fullmatch(url)
         self._is_plain = found is not None
-        self._scheme = self._origin = self._folder = ""
+        # What goes before each kind of plain address.
+        self._starts = ("", "", "", "", "")
         if found:
-            self._scheme, self._origin = f"{found[1]}:", f"{found[1]}:{found[2]}"
-            path = found[3] or "/"
-            plain = self._origin + path[: path.rfind("/") + 1]
-            self._folder = (_joined(url, "x") or "x")[:-1] if "/." in path else plain
+            origin, path = f"{found[1]}:{found[2]}", found[3] or "/"
+            plain = origin + path[: path.rfind("/") + 1]
+            folder = (_joined(url, "x") or "x")[:-1] if "/." in path else plain
+            self._starts = ("", "", f"{found[1]}:", origin, folder)
 
     def join(self, address: str) -> str | None:
         """The absolute http(s) URL, or None for anything else."""
-        address = address.strip(BLANKS)
-        if not address:
-            return None
-        if ABSOLUTE.fullmatch(address):
-            return address
-        if self._is_plain:
-            if address[0] != "/":
-                if "/." not in address and RELATIVE.fullmatch(address):
-                    return self._folder + address
-            elif address[1:2] == "/":
-                if WITHOUT_SCHEME.fullmatch(address):
-                    return self._scheme + address
-            elif "/." not in address and ROOTED.fullmatch(address):
-                return self._origin + address
-        return _joined(self.url, address)
+        found = PLAIN.fullmatch(address)
+        if not found or address[-1] == " ":
+            address = address.strip(BLANKS)
+            found = PLAIN.fullmatch(address)
+        if found:
+            kind = found.lastindex or ABSOLUTE
+            if kind == ABSOLUTE:
+                return address
+            if self._is_plain and (kind == WITHOUT_SCHEME or "/." not in address):
+                return self._starts[kind] + address
+        return _joined(self.url, address) if address else None
 
 
 def _joined(base: str, address: str) -> str | None:

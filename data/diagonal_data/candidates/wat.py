@@ -6,9 +6,11 @@
                                                                          / Links: IMG@/src url alt
 
 A WAT tells of an image src and alt, and of the page og:image, opt-outs and licence; srcset,
-figcaption and the rest are in the WARC only. Nothing else of a record is decoded.
+figcaption and the rest are in the WARC only. Nothing else of a record is decoded; the links, nine
+tenths of it, only where those of images cannot be read off their bytes.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import IO
 
@@ -29,7 +31,17 @@ MAX_RECORD_BYTES = 2**24
 IMAGE_PATH = "IMG@/src"
 RESPONSE = b'"HTTP-Response-Metadata"'
 """Records without this are about requests and the crawl."""
+# The address and the alternative text of an image, as WAT writers write it: `path` first, strings
+# only. The brace at the end tells that it was so to the end. Inside of a string none of it matches,
+# for quotation marks are escaped there; a path that is spelled with escapes is overlooked.
+IMAGE = re.compile(
+    rb"""IMG@(?:/src"(?:(?<=\{"path":[ ]"IMG@/src")|(?<=\{"path":"IMG@/src"))
+        (?: ,[ ]?"(?: url":[ ]?"([^"]*+) | alt":[ ]?"([^"]*+) | [a-z]++":[ ]?"[^"\\]*+ )" )*+
+    (\}))?+""",
+    re.VERBOSE,
+)
 ALT_ONLY = ("alt",)
+_Images = tuple[Sequence[str], Sequence[str]]
 
 
 class _Link(Struct, gc=False, frozen=True):
@@ -43,7 +55,7 @@ class _HeadLink(Struct, gc=False, frozen=True):
     rel: str | None = None
 
 
-NO_METAS = msgspec.Raw(b"[]")
+NOTHING = msgspec.Raw(b"[]")
 
 
 class _Meta(Struct, gc=False, frozen=True):
@@ -54,13 +66,13 @@ class _Meta(Struct, gc=False, frozen=True):
 
 class _Head(Struct, rename="pascal", gc=False, frozen=True):
     base: str | None = None
-    metas: msgspec.Raw = NO_METAS
+    metas: msgspec.Raw = NOTHING
     link: list[_HeadLink] = []
 
 
 class _Html(Struct, rename="pascal", gc=False, frozen=True):
     head: _Head = _Head()
-    links: list[_Link] = []
+    links: msgspec.Raw = NOTHING
 
 
 class _Headers(Struct, gc=False, frozen=True):
@@ -97,6 +109,7 @@ class _Wat(Struct, gc=False, frozen=True):
 
 DECODER = msgspec.json.Decoder(_Wat)
 METAS = msgspec.json.Decoder(list[_Meta])
+LINKS = msgspec.json.Decoder(list[_Link])
 
 
 def read_wat(
@@ -142,19 +155,19 @@ def _read_record(
         response, url = envelope.payload.response, envelope.warc.uri
         html = response.html if response else None
         facts = _facts(html.head.metas, agent, words) if html else None
-
+        images = _images(html.links) if html else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return PageOutcome.BAD_RECORD, None
     if not response or not url:
         return PageOutcome.BAD_RECORD, None
     if response.message.status != "200":
         return PageOutcome.HTTP_ERROR, None
-    if not html or not facts:
+    if not html or not facts or not images:
         return PageOutcome.NOT_HTML, None
     tags = response.headers.robots or response.headers.robots_lower
     if is_opt_out(facts.directives) or (tags and opts_out([tags], agent or "")):
         return PageOutcome.OPTED_OUT, None
-    return PageOutcome.READ, _page_rows(url, html, facts.images)
+    return PageOutcome.READ, _page_rows(url, html.head, images, facts.images)
 
 
 def _facts(raw: msgspec.Raw, agent: str | None, words: Sequence[bytes]) -> MetaFacts:
@@ -170,32 +183,53 @@ def _facts(raw: msgspec.Raw, agent: str | None, words: Sequence[bytes]) -> MetaF
     return read_metas(pairs, agent)
 
 
-def _page_rows(url: str, html: _Html, stated: Sequence[StatedImage]) -> PageRows:
+def _page_rows(url: str, head: _Head, images: _Images, stated: Sequence[StatedImage]) -> PageRows:
     base = BaseUrl(url)
-    if html.head.base and (joined := base.join(html.head.base)):
+    if head.base and (joined := base.join(head.base)):
         base = BaseUrl(joined)
     rows = PageRows(url, None)
-    rows.licence = _licence(html.head, base)
-    _add_images(rows, [link for link in html.links if link.path == IMAGE_PATH], base)
+    rows.licence = _licence(head, base)
+    _add_images(rows, images, base)
     rows.add_stated(stated, base)
     return rows
 
 
-def _add_images(rows: PageRows, links: Sequence[_Link], base: BaseUrl) -> None:
-    add, without_text = rows.found.append, 0
-    page_url, licence = rows.page_url, rows.licence
-    for link in links:
-        alt, address = link.alt, link.url or ""
+def _images(links: msgspec.Raw) -> _Images:
+    """The addresses of the images among the links, and their alternative texts.
+
+    Raises:
+        DecodeError, UnicodeDecodeError: broken links. Of those that are of no image, the syntax
+            alone is looked at, unless an image is spelled in another way.
+    """
+    content = memoryview(links)
+    found = IMAGE.findall(content)
+    if content[0] == ord("[") and found:
+        urls, alts, ends = zip(*found, strict=True)
+        joined = str(b"\n".join(urls + alts), "utf-8")
+        texts = joined.split("\n")
+        if b"" not in ends and "\\" not in joined and len(texts) == 2 * len(found):
+            return texts[: len(found)], texts[len(found) :]
+    elif content[0] == ord("["):
+        return (), ()
+    images = [link for link in LINKS.decode(links) if link.path == IMAGE_PATH]
+    return [link.url or "" for link in images], [link.alt or "" for link in images]
+
+
+def _add_images(rows: PageRows, images: _Images, base: BaseUrl) -> None:
+    add, join, page_url, licence = rows.found.append, base.join, rows.page_url, rows.licence
+    without_text = 0
+    for address, alt in zip(*images, strict=True):
         if not alt or alt.isspace():
             without_text += 1
             continue
         # Some versions of the WAT writer leave character references as they stood.
-        text = attribute_text(alt) if "&" in alt else alt
-        url = base.join(attribute_text(address) if "&" in address else address)
-        if url:
-            add(Found(url, (text,), ALT_ONLY, page_url, None, None, None, None, licence))
-        else:
+        url = join(attribute_text(address) if "&" in address else address)
+        if url is None:
             rows.lost[why_no_url([address])] += 1
+        else:
+            text = attribute_text(alt) if "&" in alt else alt
+            row = (url, (text,), ALT_ONLY, page_url, None, None, None, None, licence, None)
+            add(tuple.__new__(Found, row))
     if without_text:
         rows.lost[ImageOutcome.NO_TEXT] += without_text
 

@@ -4,8 +4,9 @@ from io import BytesIO
 import pytest
 from tests.data.candidates.warc_files import packed, record
 
+from diagonal_data.candidates.file_window import READ_BYTES
 from diagonal_data.candidates.found import PageOutcome
-from diagonal_data.candidates.members import READ_BYTES, Record, read_records
+from diagonal_data.candidates.members import Record, read_records
 
 RECORDS = [record("response", f"page {n}".encode() * (n + 1)) for n in range(6)]
 COMPRESSED, PLAIN = packed(*RECORDS), b"".join(RECORDS)

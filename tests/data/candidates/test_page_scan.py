@@ -57,6 +57,27 @@ def test_only_tags_that_stand_in_text_count(html: str) -> None:
     assert alts(html) == [b"yes"]
 
 
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize(
+    ("html", "is_in_link"),
+    [
+        ("<a href=f><img alt=x>", True),
+        ("<A href=f><b><img alt=x></b></A>", True),
+        ("<a href=f></a><img alt=x>", False),
+        ("<a href=f><!-- </a> --><img alt=x>", True),
+        ("<a href=f></a><!-- <a href=g> --><img alt=x>", False),
+        ("<a href=f><script>'</a>'</script><img alt=x>", True),
+        ("<a href=f></a><script>'<a>'</script><b><img alt=x>", False),
+        ("<a href=f><img title='</a>' alt=y><img alt=x>", True),
+        ("</a><img alt=x>", False),
+        ("<abbr><img alt=x></abbr>", False),
+    ],
+)
+def test_an_image_knows_the_link_around_it(html: str, is_in_link: bool, links: bool) -> None:
+    scan = PageScan(html.encode(), metas=(b"robots",), links=links)
+    assert (scan.images[-1].link >= 0) == is_in_link
+
+
 def test_images_of_random_soup_are_those_that_the_long_way_finds() -> None:
     """The quick check whether a tag stands in text, against reading tag by tag."""
     chance = random.Random(0)

@@ -1,3 +1,4 @@
+import json
 from io import BytesIO
 from typing import Any
 
@@ -39,6 +40,46 @@ def test_images_of_the_pages_of_a_crawl() -> None:
     ]
     assert {each.page_url for each in found} == {"http://x.test/d/e"}
     assert (counts.pages, counts.images) == ({"read": 1}, {"found": 2})
+
+
+def raw_record(links: str) -> bytes:
+    """A record whose links are spelled like this."""
+    content = wat_record(html(IMAGE)).partition(b"\r\n\r\n")[2][: -len(b"\r\n\r\n")]
+    return record("metadata", content.replace(json.dumps([IMAGE]).encode(), links.encode()))
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        '{"path":"IMG@/src","url":"/a.jpg","alt":"fox"}',
+        '{"path": "IMG@/src", "alt": "fox", "url": "/a.jpg"}',
+        '{"path":"IMG@/src","title":"a \\"b\\"}","url":"/a.jpg","alt":"fox"}',
+        '{"path":"IMG@/src","title":"x","alt":"fox","url":"/a.jpg"}',
+        '{"path":"IMG@/src","url":"\\/a.jpg","alt":"f\\u006fx"}',
+        '{"path":"IMG@\\/src","url":"/a.jpg","alt":"fox"}',
+        '{"url":"/a.jpg","alt":"fox","path":"IMG@/src"}',
+        '{ "path" : "IMG@/src" , "url" : "/a.jpg" , "alt" : "fox" }',
+        '{"path":"IMG@/src","url":"/a.jpg","alt":"fox","width":5}',
+        '{"path":"IMG@/src","url":"/b.jpg","alt":"no","url":"/a.jpg","alt":"fox"}',
+        '{"path":"A@/href","url":"IMG@/src","text":"x"},{"path":"IMG@/src","url":"/a.jpg","alt":"fox"}',
+        '{"path":"A@/href","text":"{\\"path\\":\\"IMG@/src\\",\\"alt\\":\\"no\\"}"},'
+        '{"path":"IMG@/src","url":"/a.jpg","alt":"fox"}',
+        '{"path":"IMG@/usemap","url":"/no.jpg","alt":"no"},'
+        '{"path":"IMG@/src","url":"/a.jpg","alt":"fox"}',
+    ],
+)
+def test_an_image_is_found_however_its_link_is_spelled(spelled: str) -> None:
+    found, counts = read(raw_record(f"[{spelled}]"))
+    assert [(each.url, each.texts) for each in found] == [("http://x.test/a.jpg", ("fox",))]
+    assert counts.images == {"found": 1}
+
+
+@pytest.mark.parametrize(
+    "links", ["null", "5", "{}", '[{"path":"IMG@/src","alt":5}]', '[{"path":"IMG@/src","alt":"x"]']
+)
+def test_links_that_are_none_make_a_broken_record(links: str) -> None:
+    found, counts = read(raw_record(links))
+    assert (found, counts.pages, counts.images) == ([], {"bad_record": 1}, {})
 
 
 @pytest.mark.parametrize(
