@@ -153,8 +153,8 @@ class FeatureStore:
             return None
 
     def _encode_texts(self, texts: Sequence[str]) -> Floats:
-        # Alike lengths together, so that each batch can be cut behind its longest text.
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        # Alike beginnings together: a batch computes each of them once.
+        order = sorted(range(len(texts)), key=texts.__getitem__)
         rows: dict[int, Floats] = {}
         with torch.inference_mode():
             for places in _batches(order, self._batch_size):
