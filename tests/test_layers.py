@@ -21,6 +21,7 @@ OWNERS = {
         "diagonal_train/encoders/models.py",
         "diagonal_train/encoders/published.py",
         "diagonal_train/encoders/pooled.py",
+        "diagonal_train/encoders/needed_rows.py",
     },
 }
 

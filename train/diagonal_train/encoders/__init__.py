@@ -8,6 +8,7 @@ precision       bf16, fp16 or fp32, as the device has it
 locking         encoders, or their first layers, that are not trained
 schedule        smaller images and shorter texts at first
 published       models that others trained, by open_clip's names
+needed_rows     in inference, a transformer where its output is read;  shared_prefixes  texts so
 pooled          image features before the projection, for linear probes
 layers          which layer of which encoder a parameter belongs to
 """

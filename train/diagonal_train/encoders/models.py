@@ -1,7 +1,7 @@
 """The dual encoder: an image encoder, a text encoder, a learned logit scale and maybe a bias.
 
-The encoders, their initial weights and the tokenizer are open_clip's; only this file, `published`
-and `pooled` import it.
+The encoders, their initial weights and the tokenizer are open_clip's; only this file,
+`published`, `pooled` and `needed_rows` import it.
 
 Shape suffixes: B samples, C colours, H and W pixels, T tokens, D embedding width.
 """
@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from diagonal_infra.errors import UserError
 from diagonal_train.config.model import ModelConfig
 from diagonal_train.config.train import Loss
-from diagonal_train.encoders import image_encoder, pooled, text_trim
+from diagonal_train.encoders import (
+    image_encoder,
+    needed_rows,
+    pooled,
+    shared_prefixes,
+    text_trim,
+)
 from diagonal_train.encoders.text_trim import Captions
 from diagonal_train.streaming.tokenize import ClipTokenizer, Tokenizer
 
@@ -61,10 +67,12 @@ class DualEncoder(nn.Module):
 
     def encode_text(self, tokens_BT: Tensor) -> Tensor:
         """Embeddings B×D of token ids."""
-        if self.trims_text:
-            lengths_B = self.text_lengths(tokens_BT).cpu()
-            return self._encode_captions(text_trim.cut_captions(tokens_BT, lengths_B))
-        return self._encode_captions(tokens_BT)
+        if not self.trims_text:
+            return self._encode_captions(tokens_BT)
+        lengths_B = self.text_lengths(tokens_BT).cpu()
+        if not torch.is_grad_enabled() and needed_rows.can_run(self.clip.transformer):
+            return _normalised(shared_prefixes.encode_text(self.clip, tokens_BT, lengths_B))
+        return self._encode_captions(text_trim.cut_captions(tokens_BT, lengths_B))
 
     @property
     def trims_text(self) -> bool:

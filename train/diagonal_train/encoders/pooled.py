@@ -20,6 +20,8 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
+from diagonal_train.encoders import needed_rows
+
 
 def encode_pooled(visual: Any, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Pooled features B×P and embeddings B×D, neither normalised.
@@ -30,6 +32,9 @@ def encode_pooled(visual: Any, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         pooled_BP = visual.trunk(images_BCHW)
         return pooled_BP, visual.head(pooled_BP)
     if isinstance(visual, VisionTransformer) and visual.proj is not None:
+        if not torch.is_grad_enabled() and _is_read_at_first_token(visual):
+            pooled_BP = _first_token(visual, images_BCHW)
+            return pooled_BP, pooled_BP @ visual.proj
         with _replaced(visual, "proj", None) as proj_PD:
             pooled_BP = visual(images_BCHW)
         return pooled_BP, pooled_BP @ proj_PD
@@ -45,6 +50,22 @@ def encode_pooled(visual: Any, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         return pooled_BP, c_proj(pooled_BP)
     features_BD = visual(images_BCHW)
     return features_BD, features_BD
+
+
+def _is_read_at_first_token(visual: VisionTransformer) -> bool:
+    return (
+        visual.pool_type == "tok"
+        and visual.attn_pool is None
+        and needed_rows.can_run(visual.transformer)
+    )
+
+
+def _first_token(visual: VisionTransformer, images_BCHW: Tensor) -> Tensor:
+    x_BTW = visual._embeds(images_BCHW)
+    first_B = torch.zeros(len(x_BTW), dtype=torch.int64, device=x_BTW.device)
+    sequences = needed_rows.Sequences(length=x_BTW.shape[1], read_S=first_B)
+    rows_BW = needed_rows.read_rows(visual.transformer, x_BTW.flatten(0, 1), sequences)
+    return visual.ln_post(rows_BW)
 
 
 @contextmanager
