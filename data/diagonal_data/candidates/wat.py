@@ -41,6 +41,7 @@ IMAGE = re.compile(
     re.VERBOSE,
 )
 ALT_ONLY = ("alt",)
+NO_FACTS = MetaFacts(directives=set(), images=[])
 _Images = tuple[Sequence[str], Sequence[str]]
 
 
@@ -173,8 +174,11 @@ def _read_record(
 def _facts(raw: msgspec.Raw, agent: str | None, words: Sequence[bytes]) -> MetaFacts:
     lower = bytes(raw).lower()
     # A word that is spelled with escapes is overlooked.
-    if not any(word in lower for word in words):
-        return MetaFacts(directives=set(), images=[])
+    for word in words:
+        if word in lower:
+            break
+    else:
+        return NO_FACTS
     pairs = [
         (name.strip().lower(), meta.content)
         for meta in METAS.decode(raw)
