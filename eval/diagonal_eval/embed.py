@@ -92,6 +92,7 @@ def load_encoder(model: str, *, step: int | None = None, pretrained: str | None 
     else:
         loaded = load_pretrained(published, device)
         name = f"{OPEN_CLIP}{shown_name(published)}"
+    loaded.model.share_prefixes = True
     return build_encoder(
         loaded.model,
         name=name,

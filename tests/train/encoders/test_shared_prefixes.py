@@ -21,7 +21,9 @@ TEXTS = [
 @pytest.fixture
 def model() -> DualEncoder:
     torch.manual_seed(0)
-    return build_model(CONFIG).double().eval()
+    built = build_model(CONFIG).double().eval()
+    built.share_prefixes = True
+    return built
 
 
 def test_embeddings_are_open_clips(model: DualEncoder) -> None:

@@ -45,6 +45,9 @@ class DualEncoder(nn.Module):
         self.clip = clip
         self.trim_text = True
         """Whether captions are cut behind their ends, if the text encoder allows it."""
+        self.share_prefixes = False
+        """Whether `encode_text`, without gradients, computes each distinct beginning once, if the
+        text encoder allows it. Rounding then depends on the other texts and the threads."""
 
     @property
     def logit_scale(self) -> nn.Parameter:
@@ -70,7 +73,8 @@ class DualEncoder(nn.Module):
         if not self.trims_text:
             return self._encode_captions(tokens_BT)
         lengths_B = self.text_lengths(tokens_BT).cpu()
-        if not torch.is_grad_enabled() and needed_rows.can_run(self.clip.transformer):
+        share = self.share_prefixes and not torch.is_grad_enabled()
+        if share and needed_rows.can_run(self.clip.transformer):
             return _normalised(shared_prefixes.encode_text(self.clip, tokens_BT, lengths_B))
         return self._encode_captions(text_trim.cut_captions(tokens_BT, lengths_B))
 
