@@ -6,7 +6,7 @@
     DATASET/cache/scores/KIND/NAME/COLUMN/00000.arrow   sample in order
 
 A file holds a block of shards as `Scan` reads them, and names its source: a digest of the marks of
-all that was read (storage.file_marks), of the tombstones and of the retries. If the source is
+all that was read (file_marks.py), of the tombstones and of the retries. If the source is
 another now, or has no mark, the block is read of the tables again, and only that block. So the
 cache never gives an old answer and may be deleted at any time; a killed run leaves whole files.
 """
@@ -23,12 +23,13 @@ import pyarrow as pa
 
 from diagonal_data.filters.columns import Column
 from diagonal_data.filters.keep_list import UID_DTYPE
-from diagonal_data.filters.scan import Scan
+from diagonal_data.filters.scan import Scan, ShardRows
 from diagonal_data.manifest import read_manifest, shard_passes, shards_folder
 from diagonal_data.tombstones import tombstones_path
 from diagonal_data.uid_set import packed_uids
 from diagonal_infra import storage
 from diagonal_infra.errors import StorageError
+from diagonal_infra.file_marks import file_marks
 
 VERSION = 1
 """Part of every source: raise it when the files or what they hold change."""
@@ -77,7 +78,7 @@ class Cache:
         self._blocks = [names[start : start + SHARDS_PER_BLOCK] for start in starts]
         sets = {column.scores.label: column.scores for column in columns.values() if column.scores}
         folders = {"": shards_folder(dataset)} | {key: each.folder for key, each in sets.items()}
-        self._marks = {key: storage.file_marks(path, ".parquet") for key, path in folders.items()}
+        self._marks = {key: file_marks(path, ".parquet") for key, path in folders.items()}
         self._scans: dict[tuple[str, ...], Scan] = {}
 
     def __len__(self) -> int:
@@ -107,8 +108,14 @@ class Cache:
             rows, found = self._cached(number, None), self._found(number)
             missing = self._missing(found)
             if rows is None or missing:
-                rows, samples = self._read(number, missing)
-                found |= {name: samples.select([name]) for name in missing}
+                shards = list(self._scan(missing).shards(self._blocks[number]))
+                samples = pa.concat_tables(shard.samples for shard in shards)
+                for name in missing:
+                    found[name] = samples.select([name])
+                    self._keep(number, self.columns[name], found[name])
+                if rows is None:
+                    rows = _rows_of(shards)
+                    self._keep(number, None, rows)
             yield self._block(rows, found)
 
     def _found(self, number: int) -> dict[str, pa.Table]:
@@ -130,23 +137,6 @@ class Cache:
             reasons=_whole(rows["reason"]),
             samples=pa.table(values, schema=self.schema),
         )
-
-    def _read(self, number: int, missing: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-        """Rows and samples of a block, of the tables themselves; and keep what can be kept."""
-        scan = self._scan(missing)
-        shards = list(scan.shards(self._blocks[number]))
-        uids = [packed_uids(shard.uids).view(">u8").astype("u8") for shard in shards]
-        halves = pa.array(np.concatenate(uids))
-        reasons = [shard.reasons.fill_null(SAMPLE) for shard in shards]
-        columns = [pa.FixedSizeListArray.from_arrays(halves, 2), _encoded(reasons)]
-        counts = {shard.name: len(shard.uids) for shard in shards}
-        metadata = {ROWS: json.dumps(counts).encode()}
-        rows = pa.table(columns, schema=ROWS_SCHEMA.with_metadata(metadata))
-        samples = pa.concat_tables(shard.samples for shard in shards)
-        self._keep(number, None, rows)
-        for name in missing:
-            self._keep(number, self.columns[name], samples.select([name]))
-        return rows, samples
 
     def _scan(self, names: Sequence[str]) -> Scan:
         key = tuple(names)
@@ -214,6 +204,16 @@ class Cache:
         stones = storage.read_bytes(path) if storage.exists(path) else b""
         content = [VERSION, hashlib.sha256(stones).hexdigest(), passes, marks]
         return _digest(content).decode() if all(marks) else None
+
+
+def _rows_of(shards: Sequence[ShardRows]) -> pa.Table:
+    """Uids and reasons of shards, with the number of their rows."""
+    uids = [packed_uids(shard.uids).view(">u8").astype("u8") for shard in shards]
+    halves = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(uids)), 2)
+    reasons = _encoded([shard.reasons.fill_null(SAMPLE) for shard in shards])
+    counts = json.dumps({shard.name: len(shard.uids) for shard in shards})
+    schema = ROWS_SCHEMA.with_metadata({ROWS: counts.encode()})
+    return pa.table([halves, reasons], schema=schema)
 
 
 def _encoded(reasons: Sequence[pa.ChunkedArray]) -> pa.DictionaryArray:

@@ -8,7 +8,7 @@
 A folder's digest is of the sizes and last 16 KiB of its tables, where Parquet has the schema, the
 bounds of every column and the scores' source; of row tables also the SHA-256 of the tars. So it is
 read in a moment; what it does not see is a table changed by hand with all of these kept. The ends
-of tables that bear the same mark as before (storage.file_marks) are taken from DATASET/cache.
+of tables that bear the same mark as before (file_marks.py) are taken from DATASET/cache.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from diagonal_data.manifest import read_manifest, shard_names
 from diagonal_data.score_sets import ScoreSet
 from diagonal_infra import run_dir, storage
 from diagonal_infra.errors import StorageError, UserError
+from diagonal_infra.file_marks import file_marks
 
 TAIL_BYTES = 1 << 14
 THREADS = 8
@@ -124,7 +125,7 @@ def _tables(dataset: str, place: str, suffix: str, *, remember: bool) -> bytes:
     """Of the tables of all finished shards in a folder of the dataset."""
     folder = storage.join(dataset, place)
     names = [f"{name}{suffix}" for name in shard_names(dataset)]
-    marks = storage.file_marks(folder, suffix)
+    marks = file_marks(folder, suffix)
     path = storage.join(cache_folder(dataset), place, "tails.json")
     known = _known_tails(path)
     tails = {n: known[n][1] for n in names if marks.get(n) and known.get(n, [""])[0] == marks[n]}

@@ -4,6 +4,7 @@ np.dtype("u8,u8") = (first 16 hex digits, last 16 hex digits), sorted; a repeate
 upsampling: the trainer shows that sample as often as it is listed
 """
 
+import binascii
 import io
 from collections.abc import Sequence
 
@@ -30,7 +31,7 @@ def pack_uids(uids: Sequence[str]) -> np.ndarray:
 
 def hex_uids(packed: np.ndarray) -> pa.StringArray:
     """Packed uids as text, in the order given."""
-    digits = halves_of(packed).astype(">u8").tobytes().hex().encode()
+    digits = binascii.hexlify(halves_of(packed).astype(">u8").data)
     ends = np.arange(len(packed) + 1, dtype=np.int32) * HEX_DIGITS
     return pa.StringArray.from_buffers(len(packed), pa.py_buffer(ends), pa.py_buffer(digits))
 

@@ -70,10 +70,10 @@ class Pool:
         """Of each sample among the samples, by its place."""
         return np.cumsum(self.is_sample) - 1
 
-    def times(self) -> np.ndarray:
+    def times(self, places: np.ndarray | slice = slice(None)) -> np.ndarray:
         """How often each row is listed; int32."""
-        kept = self.codes == 0
-        return kept.astype(np.int32) if self.weights is None else kept * self.weights
+        kept = self.codes[places] == 0
+        return kept.astype(np.int32) if self.weights is None else kept * self.weights[places]
 
     def funnel(self) -> Funnel:
         """Counts by reason."""

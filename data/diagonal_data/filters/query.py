@@ -88,6 +88,7 @@ class _Feed:
         self.taken: list[Block] = []
         """With the columns that are shown only."""
         self.error: UserError | None = None
+        self._rows = 0
 
     def batches(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
         try:
@@ -101,7 +102,8 @@ class _Feed:
 
     def _samples(self, block: Block) -> Iterator[pa.RecordBatch]:
         count = np.count_nonzero(block.reasons.indices.to_numpy() == 0)
-        numbers = pa.table({ROW: np.arange(count)})
+        numbers = pa.table({ROW: np.arange(self._rows, self._rows + count)})
+        self._rows += count
         ranked = with_rankings(block.samples, self._ranks)
         columns = [*ranked.columns, *numbers.columns]
         samples = pa.table(columns, [*ranked.column_names, ROW]).select(self._schema.names)
@@ -168,24 +170,28 @@ def _sql_for(
         verdict = f"CASE WHEN ({sql}) THEN {verdict} ELSE {unknown} END"
     chosen = [f'CASE WHEN {VERDICT} = 0 THEN ({e.sql}) END AS "{name}"' for name, e in keys.items()]
     return names, (
-        f"SELECT {', '.join([VERDICT, *chosen])} "
+        f"SELECT {', '.join([ROW, VERDICT, *chosen])} "
         f"FROM (SELECT *, ({verdict})::SMALLINT AS {VERDICT} FROM samples)"
     )
 
 
 def _pool_of(dataset: str, blocks: Sequence[Block], names: list[str], found: pa.Table) -> Pool:
     """Every row in order: those never asked about have the reason they came with."""
+    order = found[ROW].to_numpy()
+    if (order[1:] < order[:-1]).any():
+        # The database keeps the order of one table, but not that of a join with a list.
+        found = found.take(pa.array(np.argsort(order)))
     known = {name for block in blocks for name in block.reasons.dictionary.to_pylist()}
     # A reason of two rules is one reason.
     all_names = list(dict.fromkeys([*names, *sorted(known)]))
     codes = np.concatenate([_codes(block.reasons, all_names) for block in blocks])
     is_sample = codes == 0
     verdicts = found[VERDICT].to_numpy()
-    if [*names] != all_names[: len(names)]:
+    if names != all_names[: len(names)]:
         verdicts = np.array([all_names.index(name) for name in names], np.int16)[verdicts]
     codes[is_sample] = verdicts
     shown = pa.concat_tables(block.samples for block in blocks)
-    values = found.drop_columns([VERDICT])
+    values = found.drop_columns([ROW, VERDICT])
     for name in shown.column_names:
         values = values.append_column(name, shown[name])
     return Pool(

@@ -71,7 +71,7 @@ def sandbox() -> duckdb.DuckDBPyConnection:
             "enable_external_access": "false",
             "autoload_known_extensions": "false",
             "autoinstall_known_extensions": "false",
-            # What comes out is laid beside what went in.
+            # What comes out is laid beside what went in, and is seldom put in order then.
             "preserve_insertion_order": "true",
         },
     )

@@ -42,7 +42,7 @@ def write_outcome(
     report = filter_report(config, pool, funnel, scores)
     storage.write_bytes(storage.join(folder, "report.html"), report.encode())
     kept = pool.kept()
-    packed = np.repeat(pool.packed(kept), pool.times()[kept])
+    packed = np.repeat(pool.packed(kept), pool.times(kept))
     write_packed(storage.join(folder, "keep.npy"), packed)
     if not len(kept):
         logger.warning("filter keeps nothing dataset=%s name=%s", config.dataset, config.name)
@@ -50,7 +50,7 @@ def write_outcome(
 
 
 def _write_reasons(path: str, pool: Pool) -> None:
-    names, times = pa.array(pool.names, pa.string()), pool.times()
+    names = pa.array(pool.names, pa.string())
     kinds = {"uid": pa.string(), "reason": pa.dictionary(pa.int16(), pa.string())}
     schema = pa.schema({**kinds, "weight": pa.int32()})
     with (
@@ -62,11 +62,14 @@ def _write_reasons(path: str, pool: Pool) -> None:
             use_dictionary=["reason", "weight"],  # pyright: ignore[reportArgumentType]  # the stub knows bool only
             compression={"uid": "none", "reason": "snappy", "weight": "snappy"},  # pyright: ignore[reportArgumentType]  # the stub knows str only
             write_statistics=False,
+            # Values and bytes that are handed on at a time: a third less work than Arrow's choice.
+            write_batch_size=1 << 16,
+            data_page_size=1 << 23,
         ) as writer,
     ):
         for start in range(0, len(pool.codes), ROWS_PER_GROUP):
             part = slice(start, start + ROWS_PER_GROUP)
             codes = pa.array(pool.codes[part], mask=pool.codes[part] == 0)
             reason = pa.DictionaryArray.from_arrays(codes, names)
-            columns = [hex_uids(pool.uids[part]), reason, pa.array(times[part])]
+            columns = [hex_uids(pool.uids[part]), reason, pa.array(pool.times(part))]
             writer.write_table(pa.table(columns, schema=schema), ROWS_PER_GROUP)

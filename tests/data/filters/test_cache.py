@@ -17,8 +17,10 @@ from tests.data.filters.datasets import (
 )
 
 from diagonal_data.filters import cache
+from diagonal_data.filters.cache import Cache
 from diagonal_data.filters.config import Caps, CaptionLength
-from diagonal_infra import storage
+from diagonal_data.filters.query import _pool_of
+from diagonal_infra import file_marks
 from diagonal_infra.errors import UserError
 
 COUNT = 6
@@ -29,7 +31,7 @@ COLUMN = "scores/clip/m/similarity"
 @pytest.fixture(autouse=True)
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are old enough to have marks, and a block has two shards."""
-    monkeypatch.setattr(storage, "CLOCK_NS", -(10**12))
+    monkeypatch.setattr(file_marks, "CLOCK_NS", -(10**12))
     monkeypatch.setattr(cache, "SHARDS_PER_BLOCK", 2)
 
 
@@ -127,7 +129,7 @@ def test_a_file_that_is_not_whole_is_made_again(dataset: str, content: bytes | N
 def test_tables_without_a_mark_are_read_each_time_and_not_kept(
     dataset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "CLOCK_NS", 10**15)
+    monkeypatch.setattr(file_marks, "CLOCK_NS", 10**15)
     for _ in range(2):
         assert kept_uids(pool_of(dataset, **HIGH)) == uids(3, 4, 5)
     assert not Path(dataset, "cache").exists()
@@ -139,6 +141,16 @@ def test_a_cache_that_cannot_be_written_is_no_error(
     Path(dataset, "cache").write_text("a file where a folder should be")
     assert kept_uids(pool_of(dataset, **HIGH)) == uids(3, 4, 5)
     assert "columns are not kept" in caplog.text
+
+
+def test_rows_that_come_out_of_order_are_put_in_order(dataset: str) -> None:
+    blocks = list(Cache(dataset, {}))
+    found = pa.table(
+        {"row": [4, 5, 0, 1, 2, 3], "verdict": pa.array([0, 2, 0, 1, 0, 1], pa.int16())}
+    )
+    pool = _pool_of(dataset, blocks, ["", "low", "low_unknown"], found)
+    reasons = [reason for reason in reasons_of(pool) if reason != "timed_out"]
+    assert reasons == ["", "low", "", "low", "", "low_unknown"]
 
 
 def test_every_kind_of_column_is_the_same_from_the_files(tmp_path: Path) -> None:
