@@ -6,6 +6,9 @@
 A Python set of the same strings takes 129 bytes each; see docs/decisions/0002.
 """
 
+import binascii
+import re
+
 import numpy as np
 import pyarrow as pa
 
@@ -13,7 +16,7 @@ UID_BYTES = 16
 UID_DTYPE = np.dtype(f"S{UID_BYTES}")
 """Compared as bytes, as wanted. An item that is taken out loses its trailing zeros: do not."""
 HEX_DIGITS = 2 * UID_BYTES
-NO_DIGIT = 255
+DIGITS = re.compile("[0-9a-fA-F]+")
 
 
 class MalformedUidError(ValueError):
@@ -76,21 +79,11 @@ def _packed_chunk(chunk: pa.Array) -> np.ndarray:
     ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     # A null has length 0.
     wrong = np.diff(ends) != HEX_DIGITS
-    if not wrong.any():
-        digits = _DIGITS[np.frombuffer(characters, np.uint8, ends[-1] - ends[0], ends[0])]
-        wrong = (digits == NO_DIGIT).reshape(-1, HEX_DIGITS).any(axis=1)
-        if not wrong.any():
-            return (digits[0::2] << 4 | digits[1::2]).view(UID_DTYPE)
-    raise MalformedUidError(repr(texts[int(wrong.argmax())].as_py()))
-
-
-def _digit_table() -> np.ndarray:
-    table = np.full(256, NO_DIGIT, np.uint8)
-    for value, (lower, upper) in enumerate(
-        zip("0123456789abcdef", "0123456789ABCDEF", strict=True)
-    ):
-        table[[ord(lower), ord(upper)]] = value
-    return table
-
-
-_DIGITS = _digit_table()
+    if wrong.any():
+        raise MalformedUidError(repr(texts[int(wrong.argmax())].as_py()))
+    try:
+        packed = binascii.unhexlify(memoryview(characters)[ends[0] : ends[-1]])
+    except (binascii.Error, UnicodeError) as error:
+        first = next(text for text in texts.to_pylist() if not DIGITS.fullmatch(text))
+        raise MalformedUidError(repr(first)) from error
+    return np.frombuffer(packed, UID_DTYPE)

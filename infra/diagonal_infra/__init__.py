@@ -3,6 +3,7 @@
 cli          recipes and flags to a configuration; user errors to one line and exit code 2
 errors       the exception tree
 storage      paths on any fsspec file system; files that appear whole or not at all
+  file_marks  whether a file is another than before
 log          logging and progress bars on stderr
 metrics_server  Prometheus metrics, served while a command runs
   tally  what the command has done so far;  stage_metrics  that, of any command

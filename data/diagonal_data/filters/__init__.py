@@ -5,7 +5,8 @@ rules       a recipe as SQL conditions, each with a reason
 sql         conditions as users write them: checked on the syntax tree, run where no file is seen
 columns     what SQL may name, and where the values come from
 scan        rows and scores of a dataset, shard by shard, with a check that they belong together
-ranks       quantiles and top shares    words       words of captions
+cache       what was scanned, in few files beside the dataset, for the filters to come
+ranks       quantiles and top shares    texts       words of captions, hosts of URLs
 query       the one scan: conditions and keys as a query of DuckDB
 match       one condition, some shards at a time: what the explorer asks
 pool        the rows with their reasons so far

@@ -1,32 +1,27 @@
 """The columns that a recipe's SQL may name, and where their values come from.
 
 caption, width …         a row table's column, by its own name
-caption_words            words of the caption, counted at reading
-host                     host name of the URL, computed in the query
+caption_words            words of the caption     } computed at reading
+caption_chars            characters of it         }
+host                     host name of the URL     }
 KIND_COLUMN              a score column, if the dataset has one set of the kind
 KIND_NAME_COLUMN         a score column of one set; other signs than letters are _ in NAME
 """
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import pyarrow as pa
+
+from diagonal_data.filters.texts import count_characters, count_words, host_names
 from diagonal_data.manifest import shard_names
 from diagonal_data.schema import ROW_SCHEMA
 from diagonal_data.score_sets import ScoreSet, find_column, score_sets
 from diagonal_infra.errors import UserError
 
-CAPTION_WORDS = "caption_words"
-HOST = "host"
-HOST_SQL = (
-    "lower(CASE WHEN contains(url, '@') OR contains(url, '[') THEN trim(regexp_extract(url, "
-    "'^[^:/?#]*://(?:[^/?#]*@)?(\\[[^\\]]*\\]|[^/?#:]*)', 1), '[]') "
-    "ELSE regexp_extract(url, '^[^:/?#]*://([^/?#:]*)', 1) END)"
-)
-"""As `rows.host_of`; the general pattern takes four times as long as the plain one."""
-DERIVED = {CAPTION_WORDS: "caption", HOST: "url"}
-"""Name to the row table's column it is made of."""
+CAPTION_WORDS, CAPTION_CHARS, HOST = "caption_words", "caption_chars", "host"
 MADE_BY = {
     "clip": "python -m diagonal_eval.scores clip --dataset {dataset} --model MODEL",
     "dedup": "python -m diagonal_data.dedup exact|perceptual|semantic --dataset {dataset}",
@@ -42,6 +37,22 @@ class Column:
 
     name: str
     scores: ScoreSet | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """A column that is computed of one of the row table's."""
+
+    source: str
+    type: pa.DataType
+    compute: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+
+
+DERIVED = {
+    CAPTION_WORDS: Derived(source="caption", type=pa.int32(), compute=count_words),
+    CAPTION_CHARS: Derived(source="caption", type=pa.int32(), compute=count_characters),
+    HOST: Derived(source="url", type=pa.string(), compute=host_names),
+}
 
 
 class Catalogue:
@@ -147,5 +158,5 @@ def columns_of(scores: ScoreSet) -> list[str]:
 
 def row_columns(columns: Iterable[Column]) -> list[str]:
     """What must be read of the row tables for these columns."""
-    names = [DERIVED.get(column.name, column.name) for column in columns if column.scores is None]
-    return list(dict.fromkeys(names))
+    names = [column.name for column in columns if column.scores is None]
+    return list(dict.fromkeys(DERIVED[n].source if n in DERIVED else n for n in names))

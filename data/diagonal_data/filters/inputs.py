@@ -7,7 +7,8 @@
 
 A folder's digest is of the sizes and last 16 KiB of its tables, where Parquet has the schema, the
 bounds of every column and the scores' source; of row tables also the SHA-256 of the tars. So it is
-read in a moment; what it does not see is a table changed by hand with all of these kept.
+read in a moment; what it does not see is a table changed by hand with all of these kept. The ends
+of tables that bear the same mark as before (file_marks.py) are taken from DATASET/cache.
 """
 
 import hashlib
@@ -15,14 +16,17 @@ import json
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from diagonal_data.filters.cache import cache_folder
 from diagonal_data.filters.keep_list import filter_folder
-from diagonal_data.manifest import read_manifest, shard_names, shards_folder
+from diagonal_data.manifest import read_manifest, shard_names
 from diagonal_data.score_sets import ScoreSet
 from diagonal_infra import run_dir, storage
 from diagonal_infra.errors import StorageError, UserError
+from diagonal_infra.file_marks import file_marks
 
 TAIL_BYTES = 1 << 14
 THREADS = 8
@@ -39,19 +43,20 @@ def describe_inputs(
         TOMBSTONES,
         *(f"scores/{label}" for label in sorted({s.label for s in scores})),
     ]
-    return {place: digest_of(dataset, place) for place in [*places, *others] if place}
+    known = [place for place in [*places, *others] if place]
+    return {place: digest_of(dataset, place, remember=True) for place in known}
 
 
-def digest_of(dataset: str, place: str) -> str:
-    """The digest of one input; empty if it is not there."""
+def digest_of(dataset: str, place: str, *, remember: bool = False) -> str:
+    """The digest of one input; empty if it is not there. `remember` writes to the cache."""
     if place == SHARDS:
         tars = [f"{s['name']}:{s['sha256']}" for s in read_manifest(dataset)["shards"]]
-        tables = _tables(dataset, shards_folder(dataset), ".parquet")
+        tables = _tables(dataset, SHARDS, ".parquet", remember=remember)
         return _sha256(*(text.encode() for text in tars), tables)
     if place.startswith("scores/"):
-        return _tables(dataset, storage.join(dataset, place), ".parquet").hex()
+        return _tables(dataset, place, ".parquet", remember=remember).hex()
     if place.startswith("embeddings/"):
-        return _tables(dataset, storage.join(dataset, place), ".npz").hex()
+        return _tables(dataset, place, ".npz", remember=remember).hex()
     path = storage.join(dataset, place) if _own(place) else place
     return _sha256(storage.read_bytes(path)) if storage.exists(path) else ""
 
@@ -116,12 +121,31 @@ def check_list(path: str, flag: str) -> None:
         raise UserError(f"no file at {path!r}; check {flag}")
 
 
-def _tables(dataset: str, folder: str, suffix: str) -> bytes:
-    """Of the tables of all finished shards."""
-    paths = [storage.join(folder, f"{name}{suffix}") for name in shard_names(dataset)]
+def _tables(dataset: str, place: str, suffix: str, *, remember: bool) -> bytes:
+    """Of the tables of all finished shards in a folder of the dataset."""
+    folder = storage.join(dataset, place)
+    names = [f"{name}{suffix}" for name in shard_names(dataset)]
+    marks = file_marks(folder, suffix)
+    path = storage.join(cache_folder(dataset), place, "tails.json")
+    known = _known_tails(path)
+    tails = {n: known[n][1] for n in names if marks.get(n) and known.get(n, [""])[0] == marks[n]}
+    new = [name for name in names if name not in tails]
     with ThreadPoolExecutor(THREADS) as threads:
-        tails = list(threads.map(_tail, paths))
-    return bytes.fromhex(_sha256(*tails))
+        found = threads.map(_tail, [storage.join(folder, name) for name in new])
+        tails |= {name: tail.hex() for name, tail in zip(new, found, strict=True)}
+    if remember and any(marks.get(name) for name in new):
+        content = {name: [marks[name], tails[name]] for name in names if marks.get(name)}
+        with suppress(OSError, StorageError):
+            storage.write_bytes(path, json.dumps(content).encode())
+    return bytes.fromhex(_sha256(*(bytes.fromhex(tails[name]) for name in names)))
+
+
+def _known_tails(path: str) -> dict[str, list[str]]:
+    """Name of a table to its mark and its tail then."""
+    try:
+        return json.loads(storage.read_bytes(path))
+    except (OSError, StorageError, ValueError):
+        return {}
 
 
 def _tail(path: str) -> bytes:

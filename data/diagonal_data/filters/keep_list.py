@@ -4,11 +4,14 @@ np.dtype("u8,u8") = (first 16 hex digits, last 16 hex digits), sorted; a repeate
 upsampling: the trainer shows that sample as often as it is listed
 """
 
+import binascii
 import io
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
+from diagonal_data.uid_set import HEX_DIGITS
 from diagonal_infra import storage
 from diagonal_infra.errors import UserError
 
@@ -24,6 +27,13 @@ def pack_uids(uids: Sequence[str]) -> np.ndarray:
     """Hex uids as an array of `UID_DTYPE`, in the order given."""
     raw = bytes.fromhex("".join(uids))
     return np.frombuffer(raw, dtype=">u8").astype("u8").view(UID_DTYPE).reshape(len(uids))
+
+
+def hex_uids(packed: np.ndarray) -> pa.StringArray:
+    """Packed uids as text, in the order given."""
+    digits = binascii.hexlify(halves_of(packed).astype(">u8").data)
+    ends = np.arange(len(packed) + 1, dtype=np.int32) * HEX_DIGITS
+    return pa.StringArray.from_buffers(len(packed), pa.py_buffer(ends), pa.py_buffer(digits))
 
 
 def halves_of(packed: np.ndarray) -> np.ndarray:

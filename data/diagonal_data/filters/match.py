@@ -15,16 +15,10 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 import pyarrow as pa
-from rich.progress import Progress
 
-from diagonal_data.filters.columns import HOST, Catalogue
-from diagonal_data.filters.query import (
-    check_types,
-    count_ranks,
-    schema_for,
-    source_for,
-    with_rankings,
-)
+from diagonal_data.filters.cache import Cache
+from diagonal_data.filters.columns import Catalogue
+from diagonal_data.filters.query import check_types, schema_for, with_rankings
 from diagonal_data.filters.ranks import Ranks
 from diagonal_data.filters.scan import ROW, Scan
 from diagonal_data.filters.sql import parse, sandbox
@@ -74,13 +68,15 @@ class Condition:
             self._expression = parse(connection, text)
             self._ranks = Ranks(self._expression.rankings)
             named = {*self._expression.columns, *self._ranks.columns, *([sort] if sort else [])}
-            named = {"url" if name == HOST else name for name in named}
-            self._scan = Scan(dataset, {name: catalogue.find(name) for name in sorted(named)})
-            self._schema = schema_for(self._scan, self._ranks)
+            columns = {name: catalogue.find(name) for name in sorted(named)}
+            self._scan = Scan(dataset, columns)
+            self._schema = schema_for(self._scan.schema, self._ranks)
             check_types(connection, self._schema, [self._expression], boolean=True)
-        if sort and (sort == HOST or not is_number(self._schema.field(sort).type)):
+        if sort and not is_number(self._schema.field(sort).type):
             raise UserError(f"{sort!r} is no number to sort by")
-        count_ranks(self._scan, self._ranks, Progress(disable=True))
+        if self._ranks.columns:
+            ranked = {name: columns[name] for name in self._ranks.columns}
+            self._ranks.count([block.samples for block in Cache(dataset, ranked)])
 
     def search(
         self, names: Sequence[str], starts: Mapping[str, int], deadline: Deadline
@@ -112,8 +108,7 @@ class Condition:
 
     def _query(self, connection: duckdb.DuckDBPyConnection, deadline: Deadline) -> pa.Table:
         wanted = f', "{self.sort}"::DOUBLE AS value' if self.sort else ""
-        source = source_for(HOST in self._expression.columns)
-        query = f"SELECT {ROW}{wanted} FROM {source} WHERE ({self._expression.sql}) ORDER BY {ROW}"
+        query = f"SELECT {ROW}{wanted} FROM samples WHERE ({self._expression.sql}) ORDER BY {ROW}"
         try:
             with _interrupted_at(deadline, connection):
                 return connection.sql(query).to_arrow_table()

@@ -6,20 +6,20 @@
 A condition that is null for a row drops it as REASON_unknown.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-from rich.progress import Progress
 
-from diagonal_data.filters.columns import HOST, HOST_SQL, Catalogue
+from diagonal_data.filters.cache import Block, Cache
+from diagonal_data.filters.columns import Catalogue
 from diagonal_data.filters.config import Rule
-from diagonal_data.filters.pool import Pool, codes_for
+from diagonal_data.filters.pool import Pool
 from diagonal_data.filters.ranks import Ranks
 from diagonal_data.filters.rules import UNKNOWN, DropReason
-from diagonal_data.filters.scan import ROW, Scan, ShardRows, score_values
+from diagonal_data.filters.scan import ROW
 from diagonal_data.filters.sql import Expression, parse
 from diagonal_infra import log
 from diagonal_infra.errors import UserError
@@ -27,6 +27,8 @@ from diagonal_infra.errors import UserError
 VERDICT = "verdict"
 HELD_OUT = "held_out"
 """Table of the values that the hold-out list names."""
+BATCH_ROWS = 122_880
+"""What a thread of the database takes at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,59 +58,56 @@ def run_query(query: Query, catalogue: Catalogue, connection: duckdb.DuckDBPyCon
     if query.held_out is not None:
         named.add(query.held_out[0])
         connection.register(HELD_OUT, pa.table({"value": query.held_out[1].drop_null()}))
-    # The host is computed of the URL, in the query.
-    named = {"url" if name == HOST else name for name in named | set(ranks.columns)}
-    columns = {name: catalogue.find(name) for name in sorted(named)}
-    scan = Scan(catalogue.dataset, columns)
-    schema = schema_for(scan, ranks)
+    columns = {name: catalogue.find(name) for name in sorted(named | set(ranks.columns))}
+    cache = Cache(catalogue.dataset, columns)
+    schema = schema_for(cache.schema, ranks)
     check_types(connection, schema, [e for _, e in parsed], boolean=True)
     check_types(connection, schema, list(keys.values()), boolean=False)
     with log.progress() as progress:
-        count_ranks(scan, ranks, progress)
-        feed = _Feed(scan, ranks, schema, progress)
+        if ranks.columns:
+            blocks = progress.track(cache, total=len(cache), description="count scores")
+            ranks.count([block.samples.select(ranks.columns) for block in blocks])
+        feed = _Feed(ranks, schema, query.shown)
         names, sql = _sql_for(parsed, keys, query)
-        connection.register("samples", pa.RecordBatchReader.from_batches(schema, feed.batches()))
+        batches = feed.batches(progress.track(cache, total=len(cache), description="filter"))
+        connection.register("samples", pa.RecordBatchReader.from_batches(schema, batches))
         try:
             found = connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             if feed.error is not None:
                 raise feed.error from None
             raise UserError(f"the conditions cannot be computed: {error}") from error
-    return _pool_of(catalogue.dataset, feed, names, found)
+    return _pool_of(catalogue.dataset, feed.taken, names, found)
 
 
 class _Feed:
     """Hands the samples to the database, and keeps what it need not see."""
 
-    def __init__(self, scan: Scan, ranks: Ranks, schema: pa.Schema, progress: Progress) -> None:
-        self._scan, self._ranks, self._schema, self._progress = scan, ranks, schema, progress
-        self.uids: list[pa.ChunkedArray] = []
-        self.reasons: list[pa.ChunkedArray] = []
-        self.shards: dict[str, int] = {}
+    def __init__(self, ranks: Ranks, schema: pa.Schema, shown: Sequence[str]) -> None:
+        self._ranks, self._schema, self._shown = ranks, schema, shown
+        self.taken: list[Block] = []
+        """With the columns that are shown only."""
         self.error: UserError | None = None
-        self.rows = 0
+        self._rows = 0
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
         try:
-            shards = self._progress.track(
-                self._scan.shards(), total=len(self._scan.passes), description="filter"
-            )
-            for shard in shards:
-                yield from self._samples(shard)
+            for block in blocks:
+                self.taken.append(replace(block, samples=block.samples.select(self._shown)))
+                yield from self._samples(block)
         except UserError as error:
             # The database would pass its text on, and no more.
             self.error = error
             raise
 
-    def _samples(self, shard: ShardRows) -> Iterator[pa.RecordBatch]:
-        samples = with_rankings(shard.samples, self._ranks)
-        place = pa.array(samples[ROW].to_numpy() + self.rows)
-        samples = samples.set_column(samples.column_names.index(ROW), ROW, place)
-        self.uids.append(shard.uids)
-        self.reasons.append(shard.reasons)
-        self.shards[shard.name] = len(shard.uids)
-        self.rows += len(shard.uids)
-        yield from samples.select(self._schema.names).combine_chunks().to_batches()
+    def _samples(self, block: Block) -> Iterator[pa.RecordBatch]:
+        count = np.count_nonzero(block.reasons.indices.to_numpy() == 0)
+        numbers = pa.table({ROW: np.arange(self._rows, self._rows + count)})
+        self._rows += count
+        ranked = with_rankings(block.samples, self._ranks)
+        columns = [*ranked.columns, *numbers.columns]
+        samples = pa.table(columns, [*ranked.column_names, ROW]).select(self._schema.names)
+        yield from samples.to_batches(max_chunksize=BATCH_ROWS)
 
 
 def with_rankings(samples: pa.Table, ranks: Ranks) -> pa.Table:
@@ -119,33 +118,12 @@ def with_rankings(samples: pa.Table, ranks: Ranks) -> pa.Table:
     return samples
 
 
-def schema_for(scan: Scan, ranks: Ranks) -> pa.Schema:
+def schema_for(columns: pa.Schema, ranks: Ranks) -> pa.Schema:
     """Of the batches: columns, rankings, and the place of the row."""
     ranked = [
         (ranking.name, pa.bool_() if ranking.test else pa.float64()) for ranking in ranks.rankings
     ]
-    return pa.schema([*scan.schema, *(pa.field(*each) for each in ranked), (ROW, pa.int64())])
-
-
-def count_ranks(scan: Scan, ranks: Ranks, progress: Progress) -> None:
-    """A look at the ranked columns alone; at the row tables only where some rows do not count."""
-    if not ranks.columns:
-        return
-    columns = {name: scan.columns[name] for name in ranks.columns}
-    if scan.counts_every_score and all(column.scores for column in columns.values()):
-        ranks.count(
-            {
-                name: score_values(column.scores, column.name, scan.passes)
-                for name, column in columns.items()
-                if column.scores
-            }
-        )
-        return
-    shards = progress.track(
-        Scan(scan.dataset, columns).shards(), total=len(scan.passes), description="count scores"
-    )
-    parts = [shard.samples for shard in shards]
-    ranks.count({name: [part[name] for part in parts] for name in columns})
+    return pa.schema([*columns, *(pa.field(*each) for each in ranked), (ROW, pa.int64())])
 
 
 def check_types(
@@ -163,8 +141,7 @@ def check_types(
     connection.register("samples", schema.empty_table())
     for expression in expressions:
         try:
-            source = source_for(HOST in expression.columns)
-            described = connection.execute(f"DESCRIBE SELECT ({expression.sql}) FROM {source}")
+            described = connection.execute(f"DESCRIBE SELECT ({expression.sql}) FROM samples")
         except duckdb.Error as error:
             raise UserError(f"{expression.sql!r} does not fit the columns: {error}") from error
         kind = described.fetchall()[0][1]
@@ -173,11 +150,6 @@ def check_types(
                 f"{expression.sql!r} is no condition: it gives {kind}; compare it with something"
             )
     connection.unregister("samples")
-
-
-def source_for(with_host: bool) -> str:
-    """What the query reads."""
-    return f"(SELECT *, {HOST_SQL} AS {HOST} FROM samples)" if with_host else "samples"
 
 
 def _sql_for(
@@ -196,35 +168,44 @@ def _sql_for(
         sql, failed = conditions[number - 1][1], 2 * number - 1
         unknown = f"CASE WHEN ({sql}) IS NULL THEN {failed + 1} ELSE {failed} END"
         verdict = f"CASE WHEN ({sql}) THEN {verdict} ELSE {unknown} END"
-    expressions = [*(e for _, e in rules), *keys.values()]
-    source = source_for(any(HOST in e.columns for e in expressions))
     chosen = [f'CASE WHEN {VERDICT} = 0 THEN ({e.sql}) END AS "{name}"' for name, e in keys.items()]
-    wanted = [*chosen, *(f'{name} AS "{name}"' for name in query.shown)]
     return names, (
-        f"SELECT {', '.join([ROW, VERDICT, *wanted])} "
-        f"FROM (SELECT *, ({verdict})::SMALLINT AS {VERDICT} FROM {source})"
+        f"SELECT {', '.join([ROW, VERDICT, *chosen])} "
+        f"FROM (SELECT *, ({verdict})::SMALLINT AS {VERDICT} FROM samples)"
     )
 
 
-def _pool_of(dataset: str, feed: _Feed, names: list[str], found: pa.Table) -> Pool:
+def _pool_of(dataset: str, blocks: Sequence[Block], names: list[str], found: pa.Table) -> Pool:
     """Every row in order: those never asked about have the reason they came with."""
-    uids = pa.chunked_array([c for part in feed.uids for c in part.chunks], pa.string())
-    reasons = pa.chunked_array([c for part in feed.reasons for c in part.chunks], pa.string())
-    known = [name for name in reasons.unique().to_pylist() if name is not None]
+    order = found[ROW].to_numpy()
+    if (order[1:] < order[:-1]).any():
+        # The database keeps the order of one table, but not that of a join with a list.
+        found = found.take(pa.array(np.argsort(order)))
+    known = {name for block in blocks for name in block.reasons.dictionary.to_pylist()}
     # A reason of two rules is one reason.
     all_names = list(dict.fromkeys([*names, *sorted(known)]))
-    codes = codes_for(reasons, all_names)
-    place = found[ROW].to_numpy()
-    numbers = np.array([all_names.index(name) for name in names], np.int16)
-    codes[place] = numbers[found[VERDICT].to_numpy()]
-    places = np.full(feed.rows, -1, np.int64)
-    places[place] = np.arange(len(place))
+    codes = np.concatenate([_codes(block.reasons, all_names) for block in blocks])
+    is_sample = codes == 0
+    verdicts = found[VERDICT].to_numpy()
+    if names != all_names[: len(names)]:
+        verdicts = np.array([all_names.index(name) for name in names], np.int16)[verdicts]
+    codes[is_sample] = verdicts
+    shown = pa.concat_tables(block.samples for block in blocks)
+    values = found.drop_columns([ROW, VERDICT])
+    for name in shown.column_names:
+        values = values.append_column(name, shown[name])
     return Pool(
         dataset=dataset,
-        uids=uids,
+        uids=np.concatenate([block.uids for block in blocks]),
         codes=codes,
         names=all_names,
-        shards=feed.shards,
-        values=found.drop_columns([ROW, VERDICT]),
-        places=places,
+        shards={name: rows for block in blocks for name, rows in block.shards.items()},
+        values=values,
+        is_sample=is_sample,
     )
+
+
+def _codes(reasons: pa.DictionaryArray, names: Sequence[str]) -> np.ndarray:
+    """Places of reasons in `names`; int16."""
+    places = np.array([names.index(name) for name in reasons.dictionary.to_pylist()], np.int16)
+    return places[reasons.indices.to_numpy()]

@@ -11,7 +11,7 @@ have a score that is neither null nor NaN; n of them.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -29,30 +29,34 @@ class Ranks:
     def __init__(self, rankings: Iterable[Ranking]) -> None:
         self.rankings = sorted(rankings, key=lambda ranking: ranking.name)
         self._ordered: dict[str, np.ndarray] = {}
+        self._least: dict[Ranking, float | None] = {}
 
     @property
     def columns(self) -> list[str]:
         """The columns whose values decide."""
         return sorted({ranking.column for ranking in self.rankings})
 
-    def count(self, parts: Mapping[str, list[pa.ChunkedArray]]) -> None:
+    def count(self, parts: Sequence[pa.Table]) -> None:
         """Take in all values of every column."""
         for column in self.columns:
-            chunks = [chunk for part in parts[column] for chunk in part.chunks]
+            chunks = [chunk for part in parts for chunk in part[column].chunks]
             numbers = [_numbers(column, chunk.drop_null()) for chunk in chunks]
-            self._ordered[column] = np.sort(np.concatenate(numbers or [np.empty(0)]))
+            scores = np.concatenate(numbers or [np.empty(0)])
+            rankings = [ranking for ranking in self.rankings if ranking.column == column]
+            if not all(ranking.test for ranking in rankings):
+                self._ordered[column] = np.sort(scores)
+            # One score decides a test, and is found without sorting them all.
+            self._least |= {ranking: _least(scores, ranking) for ranking in rankings}
 
     def of(self, ranking: Ranking, values: pa.ChunkedArray) -> pa.Array:
         """The ranking of each value; null where there is none."""
-        ordered = self._ordered[ranking.column]
-        missing = np.asarray(values.is_null())
+        missing = np.asarray(values.is_null()) if values.null_count else None
         numbers = _numbers(ranking.column, values.combine_chunks().fill_null(0))
-        if ranking.test == "top":
-            return pa.array(numbers >= threshold(ordered, ranking.limit), mask=missing)
         if ranking.test:
-            at_least = first_at(ordered, ranking.limit, above=ranking.test in (">", "<="))
-            reached = np.zeros(len(numbers), bool) if at_least is None else numbers >= at_least
-            return pa.array(reached if ranking.test[0] == ">" else ~reached, mask=missing)
+            least = self._least[ranking]
+            reached = np.zeros(len(numbers), bool) if least is None else numbers >= least
+            return pa.array(~reached if ranking.test[0] == "<" else reached, mask=missing)
+        ordered = self._ordered[ranking.column]
         # Sorted, the look-ups walk through the scores instead of leaping.
         order = np.argsort(numbers)
         below = np.empty(len(numbers), np.int64)
@@ -65,25 +69,37 @@ def quantile(below: Place, count: int) -> Place:
     return below / max(count - 1, 1)
 
 
-def first_at(ordered: np.ndarray, limit: float, *, above: bool) -> float | None:
+def _least(scores: np.ndarray, ranking: Ranking) -> float | None:
+    """The least score that passes a test (or, of < and <=, that fails it); None if none does."""
+    if not ranking.test:
+        return None
+    if ranking.test == "top":
+        return threshold(scores, ranking.limit)
+    return first_at(scores, ranking.limit, above=ranking.test in (">", "<="))
+
+
+def first_at(scores: np.ndarray, limit: float, *, above: bool) -> float | None:
     """The least score whose quantile is `limit` or more (or above it); None if no score's is."""
-    count = len(ordered)
+    count = len(scores)
     find = bisect_right if above else bisect_left
     start = find(range(count), limit, key=lambda place: quantile(place, count))
-    if start == len(ordered):
+    if start == count:
         return None
+    score = np.partition(scores, start)[start]
     # Equals share the place of their first, which may be before the limit.
-    first = ordered.searchsorted(ordered[start], "left")
-    after = start if first == start else int(ordered.searchsorted(ordered[start], "right"))
-    return ordered[after] if after < len(ordered) else None
+    if np.count_nonzero(scores < score) == start:
+        return score
+    greater = scores[scores > score]
+    return greater.min() if len(greater) else None
 
 
-def threshold(ordered: np.ndarray, share: float) -> float:
-    """The least score of the top share, of scores in rising order; infinite if there are none."""
-    count = len(ordered)
+def threshold(scores: np.ndarray, share: float) -> float:
+    """The least score of the top share; infinite if there are none."""
+    count = len(scores)
     if not count:
         return np.inf
-    return ordered[count - 1 - min(int(count * share), count - 1)]
+    place = count - 1 - min(int(count * share), count - 1)
+    return np.partition(scores, place)[place]
 
 
 def _numbers(column: str, values: pa.Array) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from diagonal_data.filters.keep_list import hex_uids
 from diagonal_data.filters.pool import Pool
 from diagonal_data.filters.rules import DropReason
 from diagonal_data.funnel import Funnel
@@ -70,12 +71,12 @@ def _histogram(pool: Pool, name: str) -> str:
     kind = pool.values[name].type
     if not pa.types.is_floating(kind) and not pa.types.is_integer(kind):
         return ""
-    places = np.flatnonzero(pool.places >= 0)
-    places = places[:: max(1, len(places) // MOST_COUNTED)]
-    values = pool.key(name, places)
+    column = pool.values[name]
+    picked = np.arange(0, len(column), max(1, len(column) // MOST_COUNTED))
+    values = column.take(pa.array(picked)).combine_chunks()
     known = np.asarray(values.is_valid())
     numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(float)
-    kept = pool.codes[places[known]] == 0
+    kept = pool.codes[pool.sample_places[picked[known]]] == 0
     if not len(numbers):
         return ""
     total, edges = np.histogram(numbers, BINS)
@@ -105,7 +106,7 @@ def _sheet(most: int, pool: Pool, name: str) -> str:
     """Samples of one reason; what was taken down is not shown, what failed has no picture."""
     if name == DropReason.TAKEN_DOWN or not most:
         return ""
-    stored = np.flatnonzero((pool.codes == pool.code(name)) & (pool.places >= 0))
+    stored = np.flatnonzero((pool.codes == pool.code(name)) & pool.is_sample)
     if len(stored) == 0:
         return ""
     picked = stored[np.linspace(0, len(stored) - 1, min(most, len(stored))).astype(int)]
@@ -125,12 +126,9 @@ def _rows_at(pool: Pool, places: np.ndarray) -> Iterator[dict[str, Any]]:
     shards = np.searchsorted(ends, places, side="right")
     names = list(pool.shards)
     for number in np.unique(shards):
-        uids = pool.uids.take(pa.array(places[shards == number])).to_pylist()
+        uids = hex_uids(pool.packed(places[shards == number]))
         columns = ["uid", "caption", "tar_offset", "tar_bytes"]
         table = read_shard_rows(pool.dataset, names[number], columns)
-        rows = {row["uid"]: row for row in _with_uids(table, uids)}
-        yield from (rows[uid] | {"shard": names[number]} for uid in uids)
-
-
-def _with_uids(table: pa.Table, uids: list[str]) -> list[dict[str, Any]]:
-    return table.filter(pc.field("uid").isin(uids)).to_pylist()
+        known = pc.call_function("utf8_lower", [table["uid"]])
+        rows = table.take(pc.call_function("index_in", [uids], pc.SetLookupOptions(known)))
+        yield from (row | {"shard": names[number]} for row in rows.to_pylist())

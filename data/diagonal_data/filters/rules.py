@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import duckdb
 
-from diagonal_data.filters.columns import CAPTION_WORDS, Catalogue
+from diagonal_data.filters.columns import CAPTION_CHARS, CAPTION_WORDS, Catalogue
 from diagonal_data.filters.config import CaptionLength, FiltersConfig, ImageShape, Rule
 from diagonal_data.filters.sql import conjuncts, split_name
 from diagonal_infra.errors import UserError
@@ -75,8 +75,8 @@ def _language(config: FiltersConfig, catalogue: Catalogue) -> Iterator[Rule]:
 
 
 def _caption(rule: CaptionLength) -> Iterator[Rule]:
-    least = _limits("length(caption) >=", rule.min_chars, f"{CAPTION_WORDS} >=", rule.min_words)
-    most = _limits("length(caption) <=", rule.max_chars, f"{CAPTION_WORDS} <=", rule.max_words)
+    least = _limits(f"{CAPTION_CHARS} >=", rule.min_chars, f"{CAPTION_WORDS} >=", rule.min_words)
+    most = _limits(f"{CAPTION_CHARS} <=", rule.max_chars, f"{CAPTION_WORDS} <=", rule.max_words)
     if least:
         yield Rule(reason=DropReason.CAPTION_TOO_SHORT, keep=least)
     if most:

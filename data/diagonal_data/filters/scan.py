@@ -18,8 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from diagonal_data.filters.columns import CAPTION_WORDS, Column, row_columns
-from diagonal_data.filters.words import count_words
+from diagonal_data.filters.columns import DERIVED, Column, row_columns
 from diagonal_data.manifest import read_manifest, shard_passes
 from diagonal_data.parquet import read_parquet
 from diagonal_data.rows import Superseded, read_shard_rows, taken_down
@@ -76,11 +75,6 @@ class Scan:
             check_complete(scores, list(self.passes))
         self.schema = pa.schema([(name, self._type(c)) for name, c in self.columns.items()])
 
-    @property
-    def counts_every_score(self) -> bool:
-        """Whether every row of a score table is a sample that could be kept."""
-        return self._superseded.is_empty and not self.has_tombstones
-
     def shards(self, names: Iterable[str] | None = None) -> Iterator[ShardRows]:
         """These shards in order; all of them if None."""
         return ahead(self._shard, self.passes if names is None else names)
@@ -94,7 +88,8 @@ class Scan:
         samples = samples if stored.all() else samples.filter(pa.array(stored))
         values = self._values(name, samples)
         place, keep = np.flatnonzero(stored), np.ones(samples.num_rows, bool)
-        reasons = _replaced(rows["reason"].fill_null("failed"), stored, None)
+        reasons = rows["reason"].fill_null("failed")
+        reasons = _replaced(_replaced(reasons, _is(reasons, ""), "failed"), stored, None)
         if not self._superseded.is_empty:
             latest = ~self._superseded.mask(packed_uids(rows["uid"]), self.passes[name])
             keep &= latest[place]
@@ -130,8 +125,9 @@ class Scan:
         for name, column in self.columns.items():
             if column.scores is not None:
                 values = tables[column.scores.label][column.name]
-            elif column.name == CAPTION_WORDS:
-                values = pa.array(count_words(samples["caption"].combine_chunks()))
+            elif column.name in DERIVED:
+                derived = DERIVED[column.name]
+                values = derived.compute(samples[derived.source].combine_chunks())
             else:
                 values = samples[column.name]
             found.append(without_nan(values.cast(self.schema.field(name).type)))
@@ -142,17 +138,11 @@ class Scan:
         return list(dict.fromkeys(c.name for c in columns if c.scores and c.scores.label == label))
 
     def _type(self, column: Column) -> pa.DataType:
-        if column.name == CAPTION_WORDS and column.scores is None:
-            return pa.int32()
         if column.scores is None:
-            return ROW_SCHEMA.field(column.name).type
+            derived = DERIVED.get(column.name)
+            return derived.type if derived else ROW_SCHEMA.field(column.name).type
         schemas = (column.scores.schema(shard) for shard in self.passes)
         return next(schema for schema in schemas if schema is not None).field(column.name).type
-
-
-def score_values(scores: ScoreSet, column: str, shards: Iterable[str]) -> list[pa.ChunkedArray]:
-    """One column of all shards, NaN as null, without a look at the row tables."""
-    return list(ahead(lambda shard: without_nan(_read(scores, shard, [column])[column]), shards))
 
 
 def read_scores(

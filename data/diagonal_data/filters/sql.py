@@ -71,8 +71,8 @@ def sandbox() -> duckdb.DuckDBPyConnection:
             "enable_external_access": "false",
             "autoload_known_extensions": "false",
             "autoinstall_known_extensions": "false",
-            # Rows carry their number; without an order to keep less is held in memory.
-            "preserve_insertion_order": "false",
+            # What comes out is laid beside what went in, and is seldom put in order then.
+            "preserve_insertion_order": "true",
         },
     )
     connection.execute("SET lock_configuration = true")

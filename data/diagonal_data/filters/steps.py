@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from diagonal_data.dedup.duplicates import exact_copies, near_copies
-from diagonal_data.filters.columns import HOST_SQL, Catalogue
+from diagonal_data.filters.columns import HOST, Catalogue
 from diagonal_data.filters.config import Balance, Caps, Duplicates, FiltersConfig, Sample
 from diagonal_data.filters.draws import chance, draw
 from diagonal_data.filters.pool import Pool
@@ -28,7 +28,7 @@ def keys_for(config: FiltersConfig, catalogue: Catalogue) -> dict[str, str]:
         "digest": "CASE WHEN sha256 IS NOT NULL THEN hash(sha256) END",
         "phash": "phash",
         "picture_and_caption": "CASE WHEN phash IS NOT NULL THEN hash(row(phash, caption)) END",
-        "host": f"hash({HOST_SQL})",
+        "host": f"hash({HOST})",
         "caption": "hash(caption)",
     }
     needed = {
@@ -85,7 +85,7 @@ def drop_frequent_captions(pool: Pool, most: int) -> None:
     """All samples of a caption that more than `most` have; 0 is no rule."""
     if most:
         places, captions = _with_key(pool, "caption")
-        _, group, counts = np.unique(captions, return_inverse=True, return_counts=True)
+        group, counts = groups_of(captions)
         pool.drop(DropReason.FREQUENT_CAPTION, places[counts[group] > most])
 
 
@@ -97,7 +97,7 @@ def balance(pool: Pool, rule: Balance, seed: int) -> None:
     found = np.zeros(len(places), bool)
     found[owners] = True
     pool.drop(DropReason.NO_CONCEPT, places[~found])
-    _, group, counts = np.unique(entries, return_inverse=True, return_counts=True)
+    group, counts = groups_of(entries)
     lots = chance(draw(seed, pool.halves(places)[owners], _numbers(entries)))
     won = np.zeros(len(places), bool)
     won[owners[lots < np.minimum(1.0, rule.most / counts[group])]] = True
@@ -132,23 +132,33 @@ def first_of_each(
     by: bool,
 ) -> np.ndarray:
     """Mask of the (owner, entry) pairs that are among the first `most` of their entry."""
-    _, group, counts = np.unique(entries, return_inverse=True, return_counts=True)
+    group, counts = groups_of(entries)
     chosen = np.ones(len(entries), bool)
     crowded = np.flatnonzero(counts[group] > most)
     if not len(crowded):
         return chosen
-    rows = owners[crowded]
-    order_by = [draw(seed, pool.halves(places[rows]), "cap")]
+    rows, (group, _) = owners[crowded], groups_of(group[crowded])
+    lots = draw(seed, pool.halves(places[rows]), "cap")
     if by:
         value = pool.key("by", places[rows]).to_numpy(zero_copy_only=False)
-        order_by.append(-np.nan_to_num(value, nan=-np.inf))
-    order = np.lexsort((*order_by, group[crowded]))
-    ordered = group[crowded][order]
+        order = np.lexsort((lots, -np.nan_to_num(value, nan=-np.inf), group))
+    else:
+        # Few groups are crowded, and numbers of 16 bits are sorted by their digits.
+        order = np.argsort(lots)
+        small = group.astype(np.min_scalar_type(group.max()))
+        order = order[np.argsort(small[order], kind="stable")]
+    ordered = group[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     lengths = np.diff(np.append(begins, len(ordered)))
     rank = np.arange(len(ordered)) - np.repeat(begins, lengths)
     chosen[crowded[order[rank >= most]]] = False
     return chosen
+
+
+def groups_of(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A number for each key, the same for equals, in no order; and how many have it."""
+    numbers = pa.array(keys).dictionary_encode().indices.to_numpy()
+    return numbers, np.bincount(numbers)
 
 
 def draw_sample(pool: Pool, rule: Sample, seed: int) -> None:
@@ -208,8 +218,8 @@ def _entries(pool: Pool, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     owners, values = np.repeat(np.arange(len(keys)), counts), keys.flatten()
     known = np.asarray(values.is_valid())
     entries, owners = values.drop_null().to_numpy(zero_copy_only=False), owners[known]
-    numbers = np.unique(entries, return_inverse=True)[1]
-    _, first = np.unique(owners * (numbers.max(initial=0) + 1) + numbers, return_index=True)
+    numbers, counts = groups_of(entries)
+    _, first = np.unique(owners * (len(counts) + 1) + numbers, return_index=True)
     return places, owners[first], entries[first]
 
 

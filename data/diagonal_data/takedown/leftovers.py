@@ -1,8 +1,9 @@
-"""What shows taken-down content beside the shards: plans, retry lists, reports, search indexes.
+"""What shows taken-down content beside the shards: plans, retry lists, reports, indexes, the cache.
 
     DATASET/units/*.parquet, retries/*.parquet   rows keep their uid, by which a build passes them
     DATASET/filters/NAME/report.html             has pictures: removed; make the filter again
     DATASET/embeddings/NAME/index-*.faiss        has their vectors: removed; a search builds it anew
+    DATASET/cache/                               has their columns: removed; a filter fills it anew
 
 Candidate files lie elsewhere and may feed other datasets: they are not touched. A build passes over
 what a tombstone names.
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from diagonal_data.filters.cache import cache_folder
 from diagonal_data.parquet import read_parquet
 from diagonal_data.takedown.rewriting import blanked
 from diagonal_data.tombstones import named_rows
@@ -43,7 +45,8 @@ def delete_reports(dataset: str) -> None:
 
 
 def delete_indexes(dataset: str) -> None:
-    """Remove the indexes of `diagonal_eval.retrieval search`."""
+    """Remove the indexes of `diagonal_eval.retrieval search`, and the columns that filters keep."""
+    storage.delete_tree(cache_folder(dataset))
     embeddings = storage.join(dataset, "embeddings")
     for name in storage.list_folders(embeddings):
         folder = storage.join(embeddings, name)

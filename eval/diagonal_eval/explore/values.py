@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from diagonal_data.filters.columns import CAPTION_WORDS, Catalogue, Column
+from diagonal_data.filters.columns import DERIVED, Catalogue, Column
 from diagonal_data.filters.match import is_number
 from diagonal_data.filters.scan import ahead, check_complete, read_scores
-from diagonal_data.filters.words import count_words
 from diagonal_data.schema import ROW_SCHEMA
 from diagonal_data.score_sets import TAR_KEY
 from diagonal_eval.explore.row_index import ABSENT, RowIndex
@@ -88,7 +87,8 @@ class Values:
 def numeric_columns(catalogue: Catalogue, snapshot: Snapshot) -> dict[str, str]:
     """Name and type of every column that a threshold can be set on; scores first."""
     found = {name: _type(column, snapshot) for name, column in catalogue.scores().items()}
-    found |= {field.name: field.type for field in ROW_SCHEMA} | {CAPTION_WORDS: pa.int32()}
+    found |= {field.name: field.type for field in ROW_SCHEMA}
+    found |= {name: derived.type for name, derived in DERIVED.items()}
     return {n: str(kind) for n, kind in found.items() if is_number(kind) and n not in NO_AMOUNT}
 
 
@@ -144,11 +144,11 @@ def _scores(column: Column, snapshot: Snapshot, index: RowIndex, shard: str) -> 
 
 def _row_values(column: Column, snapshot: Snapshot, shard: str) -> pa.ChunkedArray:
     """A row table's column of a shard's stored rows."""
-    name = "caption" if column.name == CAPTION_WORDS else column.name
-    rows = snapshot.stored_rows(shard, [name])
-    if column.name != CAPTION_WORDS:
-        return rows[name]
-    return pa.chunked_array([pa.array(count_words(rows[name].combine_chunks()))])
+    derived = DERIVED.get(column.name)
+    if derived is None:
+        return snapshot.stored_rows(shard, [column.name])[column.name]
+    texts = snapshot.stored_rows(shard, [derived.source])[derived.source]
+    return pa.chunked_array([derived.compute(texts.combine_chunks())])
 
 
 def _numbers(name: str, values: pa.ChunkedArray) -> np.ndarray:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from diagonal_data.filters.config import FiltersConfig
+from diagonal_data.filters.keep_list import hex_uids
 from diagonal_data.filters.pool import Pool
 from diagonal_data.filters.select import select
 from diagonal_data.manifest import Manifest, ShardInfo
@@ -98,4 +99,4 @@ def reasons_of(pool: Pool) -> list[str]:
 
 def kept_uids(pool: Pool) -> set[str]:
     """The uids of the kept rows."""
-    return set(pool.uids.take(pa.array(pool.kept())).to_pylist())
+    return set(hex_uids(pool.packed(pool.kept())).to_pylist())

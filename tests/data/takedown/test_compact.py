@@ -167,7 +167,7 @@ def test_compacting_twice_changes_nothing_more(dataset: str) -> None:
     assert key_of(3) not in stored_images(dataset)
 
 
-def test_plans_retry_lists_reports_and_search_indexes_are_emptied_too(dataset: str) -> None:
+def test_plans_retry_lists_reports_indexes_and_the_cache_are_emptied_too(dataset: str) -> None:
     rows = [
         {"uid": f"{n:032x}", "url": f"http://secret.example/{n}", "caption": "x"} for n in (1, 2)
     ]
@@ -183,6 +183,8 @@ def test_plans_retry_lists_reports_and_search_indexes_are_emptied_too(dataset: s
     storage.write_bytes(str(report), b"<img>")
     index = Path(dataset, "embeddings", "clip", "index-image-flat-0123456789abcdef.faiss")
     storage.write_bytes(str(index), b"vectors")
+    columns = Path(dataset, "cache", "shards", "url", "00000.arrow")
+    storage.write_bytes(str(columns), b"http://secret.example/1")
     take_down(TakedownConfig(dataset=dataset, host=("secret.example",), uid=(uid_of(0),)))
     compact(CompactConfig(dataset=dataset))
     retries = pq.read_table(f"{dataset}/retries/00000009.parquet")
@@ -193,6 +195,7 @@ def test_plans_retry_lists_reports_and_search_indexes_are_emptied_too(dataset: s
     assert f"{1:032x}" in read_tombstones(dataset)["uid"].to_pylist()
     assert not report.exists()
     assert not index.exists()
+    assert not columns.exists()
 
 
 def test_the_counts_of_retried_rows_still_add_up(dataset: str) -> None:
