@@ -21,7 +21,7 @@ from diagonal_data.schema import uid_for
 MOST_MEGABYTES = 400
 FLAGS = (
     *("--image-size", "64", "--resize-mode", "keep_ratio", "--samples-per-shard", "500", "--local"),
-    *("--fetch.timeout-seconds", "12", "--fetch.first-byte-timeout-seconds", "1"),
+    *("--fetch.timeout-seconds", "12", "--fetch.first-byte-timeout-seconds", "3"),
     *("--fetch.retries", "1", "--fetch.retry-seconds", "0.1", "--fetch.max-per-host", "64"),
 )
 
