@@ -138,7 +138,8 @@ class Biased:
         return images_NCHW[:, 0, 0, :1]
 
     def scores(self, features_ND: Tensor, names: Sequence[str]) -> Tensor:
-        levels_C = exam.normalised(torch.tensor([int(n) for n in names])[:, None, None, None])
+        shades_C = torch.tensor([int(n) for n in names])
+        levels_C = exam.normalised(shades_C[:, None, None, None].repeat(1, 3, 1, 1))
         scores_NC = -(features_ND - levels_C[:, 0, 0, :1].T).abs()
         scores_NC[:, 0] += 100
         return scores_NC

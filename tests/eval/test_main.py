@@ -180,5 +180,12 @@ def test_the_command_starts_as_a_module() -> None:
 
 def test_recipes_build_and_name_every_flag() -> None:
     flags = {"checkpoint", "output", "data", "labels", "templates", "tasks", "batch_size"}
-    flags |= {"seed", "bootstrap_resamples", "matrix_pairs", "sheet_samples"}
+    flags |= {
+        "seed",
+        "bootstrap_resamples",
+        "matrix_pairs",
+        "sheet_samples",
+        "metrics_port",
+        "metrics_address",
+    }
     assert set(vars(parse_recipe(EVAL, description="", args=["demo"]))) == flags
