@@ -1,10 +1,11 @@
 """What the plan stands on: what was given, measured here, published by others, or assumed.
 
-`make bench` leaves benchmarks/results/NAME_<cpu>_<yyyy-mm>.json; the newest of each name counts.
+`make bench` leaves benchmarks/results/NAME_<cpu>_<yyyy-mm>.json; of a row the newest one counts.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ ROWS: Mapping[str, tuple[str, str, Callable[[Any], float]]] = {
     "filter_cpu_us": (
         "filters",
         "recipe",
-        lambda row: 1e6 * row["programs"]["diagonal, basic"]["cpu_seconds"] / row["rows"],
+        lambda row: 1e6 * row["programs"]["basic, first run"]["cpu_seconds"] / row["rows"],
     ),
 }
 """By figure: the benchmark, its row, and the number in it."""
@@ -75,18 +76,26 @@ def measured(name: str, results: str) -> Figure | None:
     if name not in ROWS:
         return None
     bench, row, number = ROWS[name]
-    files = sorted(Path(results).glob(f"{bench}_*.json"), key=lambda path: path.stem.split("_")[-1])
-    if not files:
+    found = []
+    for path in Path(results).glob(f"{bench}_*.json"):
+        with _named(path, row, bench):
+            rows = json.loads(path.read_bytes())["rows"]
+            if row in rows:
+                found.append((rows[row]["date"], path))
+    if not found:
         return None
-    path = files[-1]
+    date, path = max(found)
+    with _named(path, row, bench):
+        value = float(number(json.loads(path.read_bytes())["rows"][row]))
+    return Figure(value=value, source=f"measured: {path.name}, {date}")
+
+
+@contextmanager
+def _named(path: Path, row: str, bench: str) -> Iterator[None]:
     try:
-        found = json.loads(path.read_bytes())["rows"].get(row)
-        if found is None:
-            return None
-        value, date = float(number(found)), found["date"]
+        yield
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"{path} has no usable {row}: {error!r}; run `make bench WHAT={bench}` again or "
             "set --results to an empty folder"
         ) from error
-    return Figure(value=value, source=f"measured: {path.name}, {date}")

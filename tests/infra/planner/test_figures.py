@@ -29,6 +29,12 @@ def test_the_newest_measurement_is_taken_and_named(tmp_path: Path) -> None:
     assert found.source == "measured: fetch_some-cpu_2026-12.json, 2026-12-01"
 
 
+def test_a_later_file_without_the_row_hides_no_measurement(tmp_path: Path) -> None:
+    write_fetch(tmp_path, "2026-11", 10.0)
+    (tmp_path / "fetch_another-cpu_2026-12.json").write_text('{"rows": {}}')
+    assert figure(NAME, None, str(tmp_path)).value == 100.0
+
+
 def test_without_a_measurement_somebody_elses_figure_stands_in(tmp_path: Path) -> None:
     (tmp_path / "fetch_some-cpu_2026-11.json").write_text('{"rows": {}}')
     for name in FALLBACKS:
