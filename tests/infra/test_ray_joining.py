@@ -29,6 +29,10 @@ def test_a_cluster_that_does_not_answer_is_not_waited_for_without_end(
 def test_whoever_listens_at_an_address_is_asked_by_ray_itself() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ray_cluster.require_answer(f"127.0.0.1:{listener.getsockname()[1]}")
+        connection, (host, _) = listener.accept()
+        connection.close()
+    assert host == "127.0.0.1"
+    # What is no address Ray finds by itself.
     ray_cluster.require_answer("auto")
 
 

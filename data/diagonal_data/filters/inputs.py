@@ -96,11 +96,6 @@ def stale_inputs(dataset: str, name: str) -> list[str]:
     ]
 
 
-def is_stale(dataset: str, name: str) -> bool:
-    """Whether what a filter was made of has changed since."""
-    return bool(stale_inputs(dataset, name))
-
-
 def warn_if_stale(dataset: str, name: str) -> None:
     """Say so in the log, with the inputs' names."""
     changed = stale_inputs(dataset, name)

@@ -20,7 +20,7 @@ from diagonal_data.filters.config import (
     HoldOut,
     ImportConfig,
 )
-from diagonal_data.filters.inputs import is_stale, stale_inputs
+from diagonal_data.filters.inputs import stale_inputs
 from diagonal_data.filters.keep_list import pack_uids, read_keep_list, write_keep_list
 from diagonal_data.filters.lists import export_list
 from diagonal_data.manifest import open_manifest, settings_of
@@ -147,7 +147,7 @@ def digest_of(dataset: str) -> str:
 def test_a_filter_whose_inputs_changed_is_stale_and_says_which(scored: str) -> None:
     write_filter(by_score(scored, "a", "clip_similarity > 0.25"))
     before = digest_of(scored)
-    assert not is_stale(scored, "a")
+    assert not stale_inputs(scored, "a")
     write_scores(scored, "clip/m", {"similarity": pa.array(np.ones(8), pa.float32())})
     assert stale_inputs(scored, "a") == ["scores/clip/m"]
     pq.write_table(pa.table({"uid": [UIDS[7]]}), Path(scored) / "tombstones.parquet")
@@ -156,14 +156,14 @@ def test_a_filter_whose_inputs_changed_is_stale_and_says_which(scored: str) -> N
     assert stale_inputs(scored, "a")[0] == "shards"
     write_scores(scored, "clip/m", {"similarity": pa.array(np.ones(9), pa.float32())})
     write_filter(by_score(scored, "a", "clip_similarity > 0.25"))
-    assert not is_stale(scored, "a")
+    assert not stale_inputs(scored, "a")
     assert digest_of(scored) != before
 
 
 def test_a_score_set_that_no_rule_uses_makes_nothing_stale(scored: str) -> None:
     write_filter(by_score(scored, "a", "original_width > 2"))
     write_scores(scored, "clip/m", {"similarity": pa.array(np.ones(8), pa.float32())})
-    assert not is_stale(scored, "a")
+    assert not stale_inputs(scored, "a")
 
 
 def test_a_list_elsewhere_counts_as_an_input_where_it_can_be_seen(
@@ -174,16 +174,16 @@ def test_a_list_elsewhere_counts_as_an_input_where_it_can_be_seen(
     pq.write_table(pa.table({"uid": [UIDS[7]]}), "list.parquet")
     config = by_score(scored, "a", "original_width > 2")
     write_filter(dataclasses.replace(config, hold_out=HoldOut(list="list.parquet")))
-    assert not is_stale(scored, "a")
+    assert not stale_inputs(scored, "a")
     monkeypatch.chdir(tmp_path / "other")
-    assert not is_stale(scored, "a")
+    assert not stale_inputs(scored, "a")
     pq.write_table(pa.table({"uid": [UIDS[6]]}), "list.parquet")
     assert stale_inputs(scored, "a") == ["list.parquet"]
 
 
 def test_a_list_put_there_by_hand_is_never_stale(scored: str) -> None:
     write_keep_list(f"{scored}/filters/hand/keep.npy", UIDS[:2])
-    assert not is_stale(scored, "hand")
+    assert not stale_inputs(scored, "hand")
 
 
 def test_a_filter_that_keeps_nothing_is_an_empty_list_and_a_warning(
